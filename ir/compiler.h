@@ -64,6 +64,7 @@ typedef struct Compiler {
     uint32_t errors, warnings;   /* counted also beyond DIAG_MAX_ERRORS */
     bool verify;                 /* run the verifier after each pass */
     void *loc_index;             /* hash of locs, private to compiler.c */
+    struct NameTable *names;     /* interned names, private to frontend/name.c */
 } Compiler;
 
 Compiler *compiler_new(void);
