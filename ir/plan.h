@@ -1,0 +1,63 @@
+/* plan.h: an entry as a list of kernels on buffers, in order, with offsets in one arena. The last form before machine code.
+ *
+ * Backend turns each unique Kernel into an object and each Plan into a constant table that the runtime walks. */
+#ifndef DLCC_IR_PLAN_H
+#define DLCC_IR_PLAN_H
+#include "ir/kernel.h"
+#include "ir/unit.h"
+
+typedef enum {
+    BUFFER_ARENA,  /* offset planned by plan_memory */
+    BUFFER_TENSOR, /* unit->tensors[index] */
+    BUFFER_INPUT,
+    BUFFER_OUTPUT,
+    BUFFER_CLOCK,  /* a field of the runtime's clock, index as in ir/ops/leaf.c */
+    BUFFER_CONST,  /* bytes of the model: `data` */
+} BufferKind;
+
+typedef struct {
+    BufferKind kind;
+    uint32_t index;
+    Dtype dtype;
+    int64_t bytes;
+    int64_t offset; /* in the arena, 64-byte aligned; in the model's constants for CONST */
+    const void *data;
+    uint32_t first_use, last_use; /* items */
+    const char *name;             /* of the value's source, for reports */
+    LocId loc;
+} PlanBuffer;
+
+typedef enum { PLAN_KERNEL, PLAN_CALL, PLAN_GUARD } PlanItemKind;
+
+typedef struct {
+    PlanItemKind kind;
+    uint32_t kernel;     /* into Program.kernels */
+    const char *call;    /* CALL: the runtime's symbol */
+    VEC(int64_t) args;   /* CALL: integer arguments: rank, dims, axis, ... as the call documents */
+    VEC(uint32_t) buffers; /* operands in order; GUARD: the loss */
+    LocId loc;
+} PlanItem;
+
+typedef struct {
+    const Entry *entry;
+    VEC(PlanBuffer) buffers;
+    VEC(PlanItem) items;
+    int64_t arena_bytes; /* exact peak */
+    bool tiny; /* small enough to be emitted inline as one function */
+} Plan;
+
+/* All of a Unit, ready for the backend. Equal kernels (as text without names) are one. */
+typedef struct Program {
+    Unit *unit;
+    VEC(Kernel *) kernels;
+    VEC(Plan) plans;        /* one for each entry of the unit, in order */
+    int64_t arena_bytes;    /* maximum over the plans */
+    VEC(int64_t) tensor_offsets; /* of unit->tensors within the tensor region of the context */
+    int64_t tensor_bytes;
+    const uint8_t *consts;  /* the model's constants, together */
+    int64_t const_bytes;
+} Program;
+
+const char *plan_text(Arena *a, const Plan *p);
+
+#endif

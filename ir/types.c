@@ -1,0 +1,105 @@
+/* types.c: dtypes, dims and shapes, and the scalar operations' names. */
+#include "ir/graph.h"
+#include "ir/scalar.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    size_t size;
+} dtypes[DT_COUNT] = {
+    [DT_F64] = { "f64", 8 }, [DT_F32] = { "f32", 4 }, [DT_F16] = { "f16", 2 }, [DT_BF16] = { "bf16", 2 },
+    [DT_I64] = { "i64", 8 }, [DT_I32] = { "i32", 4 }, [DT_I16] = { "i16", 2 }, [DT_I8] = { "i8", 1 },
+    [DT_U64] = { "u64", 8 }, [DT_U32] = { "u32", 4 }, [DT_U16] = { "u16", 2 }, [DT_U8] = { "u8", 1 },
+    [DT_BOOL] = { "bool", 1 },
+};
+
+static const struct {
+    const char *name;
+    int operands;
+} scalars[SC_COUNT] = {
+    [SC_NONE] = { "none", 0 },
+#define SCALAR(name, operands, function) [SC_##name] = { #name, operands },
+    SCALAR_TABLE(SCALAR)
+#undef SCALAR
+};
+
+int scalar_operands(ScalarOp op)
+{
+    return scalars[op].operands;
+}
+
+const char *scalar_name(ScalarOp op)
+{
+    return scalars[op].name;
+}
+
+const char *dtype_name(Dtype t)
+{
+    return dtypes[t].name;
+}
+
+size_t dtype_size(Dtype t)
+{
+    return dtypes[t].size;
+}
+
+bool dtype_parse(const char *name, Dtype *out_dtype)
+{
+    for (int t = 0; t < DT_COUNT; t++)
+        if (!strcmp(dtypes[t].name, name)) {
+            *out_dtype = (Dtype)t;
+            return true;
+        }
+    return false;
+}
+
+bool shape_equal(const Shape *a, const Shape *b)
+{
+    if (a->rank != b->rank)
+        return false;
+    for (uint32_t i = 0; i < a->rank; i++)
+        if (!dim_equal(a->dim[i], b->dim[i]))
+            return false;
+    return true;
+}
+
+bool shape_elements(const Shape *s, int64_t *out_n)
+{
+    int64_t n = 1;
+    for (uint32_t i = 0; i < s->rank; i++)
+        if (__builtin_mul_overflow(n, s->dim[i].n, &n))
+            return false;
+    *out_n = n;
+    return true;
+}
+
+bool shape_product(const Shape *s, uint32_t first, uint32_t last, Dim *out_dim)
+{
+    int64_t n = 1, k = 1; /* k: the product with B in place of the batch's maximum */
+    uint32_t batched = 0;
+    for (uint32_t i = first; i < last; i++) {
+        Dim f = s->dim[i];
+        batched += f.k != 0;
+        if (__builtin_mul_overflow(n, f.n, &n) || __builtin_mul_overflow(k, f.k ? f.k : f.n, &k))
+            return false;
+    }
+    *out_dim = (Dim){ n, batched ? k : 0 };
+    return batched <= 1;
+}
+
+const char *shape_text(Arena *a, const Shape *s)
+{
+    const char *text = "";
+    for (uint32_t i = 0; i < s->rank; i++) {
+        Dim d = s->dim[i];
+        const char *comma = i ? ", " : "";
+        if (!d.k)
+            text = arena_printf(a, "%s%s%lld", text, comma, (long long)d.n);
+        else if (d.k == 1)
+            text = arena_printf(a, "%s%sB", text, comma);
+        else
+            text = arena_printf(a, "%s%s%lldB", text, comma, (long long)d.k);
+    }
+    return s->rank ? arena_printf(a, "[%s]", text) : "";
+}
