@@ -14,7 +14,9 @@
  * What each kernel does to the bits is fixed by this text and the target, never by the number of threads.
  *
  * One axis of the kernel (`vector`) is vectorised: either the last grid axis (lanes are neighbouring units' elements, scalars
- * of the unit are vectors) or the last axis of each stage that has axes. */
+ * of the unit are vectors) or the last axis of each stage that has axes; -2 asks for scalar code (an indexed store whose
+ * index varies along every axis). A kernel with indexed loads has a u32 operand `status`, where it stores 1 when an index
+ * was out of range. */
 #ifndef DLCC_IR_KERNEL_H
 #define DLCC_IR_KERNEL_H
 #include "ir/graph.h"
@@ -120,12 +122,15 @@ typedef struct {
     bool written;
 } KernelBuffer;
 
+enum { VECTOR_INNER = -1, VECTOR_NONE = -2 };
+
 typedef struct {
     const char *name; /* for people: "fused_exp_sum_12" */
     VEC(KernelAxis) axes;
     uint32_t grid;    /* the first `grid` axes */
     int64_t block;    /* >= 1 */
-    int32_t vector;   /* axis number, or -1: last axis of each stage */
+    int32_t vector;   /* axis number, or VECTOR_INNER, VECTOR_NONE */
+    int32_t status;   /* buffer number, or -1 */
     VEC(KernelStage) stages;
     VEC(KernelBuffer) buffers; /* operands first, in order; then scratch */
     uint32_t operands;

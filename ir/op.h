@@ -125,8 +125,12 @@ extern const OpDef *const op_defs[OP_COUNT];
 /* The op callable by this name, or OP_COUNT. */
 Op op_find(const char *name);
 
-/* The runtime clock's fields, by number; kernels find them in this order. From CLOCK_SEED on they are u64, before it f64. */
-enum { CLOCK_STEP, CLOCK_STEPS, CLOCK_EPOCH, CLOCK_EPOCHS, CLOCK_EVALS, CLOCK_LR, CLOCK_LR_SCALE, CLOCK_SEED, CLOCK_KEY };
+/* The runtime clock's fields, by number; kernels find them in this order. From CLOCK_SEED on they are u64, before it
+ * f64. OWN_ counts the executions of the update that is running: an optimizer's step. */
+enum {
+    CLOCK_STEP, CLOCK_STEPS, CLOCK_OWN_STEP, CLOCK_OWN_STEPS, CLOCK_EPOCH, CLOCK_EPOCHS, CLOCK_EVALS, CLOCK_LR, CLOCK_LR_SCALE,
+    CLOCK_SEED, CLOCK_KEY
+};
 int clock_field(const char *name); /* or -1 */
 
 /* Helpers for cases(): inputs are named x0, x1, ... and are drawn from the range by the test runner. */

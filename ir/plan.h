@@ -11,7 +11,8 @@ typedef enum {
     BUFFER_TENSOR, /* unit->tensors[index] */
     BUFFER_INPUT,
     BUFFER_OUTPUT,
-    BUFFER_CLOCK,  /* a field of the runtime's clock, index as in ir/ops/leaf.c */
+    BUFFER_CLOCK,  /* a field of the runtime's clock: CLOCK_* of ir/op.h */
+    BUFFER_STATUS, /* the u32 where kernels say that an index was out of range */
     BUFFER_CONST,  /* bytes of the model: `data` */
 } BufferKind;
 

@@ -57,7 +57,9 @@ const OpDef op_constant = {
 };
 
 /* The fields of the runtime's clock, in its order; the last two key random numbers. */
-static const char *const clock_fields[] = { "step", "steps", "epoch", "epochs", "evals", "lr", "lr_scale", "seed", "key" };
+static const char *const clock_fields[] = {
+    "step", "steps", "own_step", "own_steps", "epoch", "epochs", "evals", "lr", "lr_scale", "seed", "key",
+};
 static const AttrDecl clock_attrs[] = { { .name = "field", .kind = ATTR_STRING, .required = true }, { 0 } };
 
 int clock_field(const char *name)
