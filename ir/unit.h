@@ -51,6 +51,7 @@ struct Unit {
     VEC(Shape) shapes;
     VEC(AttrList) attrs;
     Recipe recipe;
+    struct Program *program; /* kernels and plans, from the pass `fuse` on; else NULL */
     void *shape_index, *attr_index; /* hashes, private to graph.c */
 };
 

@@ -6,15 +6,24 @@
  * clock    a scalar of the training clock, by name
  * batch    k*B as a scalar of `dtype`: the run-time extent of a dim
  * var      its operand, kept apart: the point with respect to which `grad` differentiates
- * grad     d(operand 0)/d(operand 1), resolved by the autodiff pass */
+ * grad     d(operand 0)/d(operand 1), resolved by the autodiff pass
+ * stop_gradient  its operand, as a constant to `grad` */
 #include "ir/op.h"
 
 #include <string.h>
 
 static const AttrDecl index_attrs[] = { { .name = "index", .kind = ATTR_INT, .required = true }, { 0 } };
 
+static bool index_in_range(Infer *q, uint32_t n)
+{
+    return (q->attrs[0].i >= 0 && q->attrs[0].i < n) ||
+           infer_fail(q, DIAG_E0302, "there is no %s number %lld", op_defs[q->op]->name, (long long)q->attrs[0].i);
+}
+
 static bool input_infer(Infer *q)
 {
+    if (!index_in_range(q, q->g->inputs.n))
+        return false;
     const Input *in = &q->g->inputs.at[q->attrs[0].i];
     q->dtype = in->dtype;
     q->shape = in->shape;
@@ -23,6 +32,8 @@ static bool input_infer(Infer *q)
 
 static bool tensor_infer(Infer *q)
 {
+    if (!index_in_range(q, q->g->unit->tensors.n))
+        return false;
     const Tensor *t = &q->g->unit->tensors.at[q->attrs[0].i];
     q->dtype = t->dtype;
     q->shape = t->shape;
@@ -49,6 +60,9 @@ static bool constant_infer(Infer *q)
 {
     q->dtype = (Dtype)q->attrs[1].i;
     q->shape = *q->attrs[2].shape;
+    int64_t n;
+    if (!shape_elements(&q->shape, &n) || n > UINT32_MAX || q->attrs[0].count != (size_t)n * dtype_size(q->dtype))
+        return infer_fail(q, DIAG_E0302, "the bytes of a constant do not fill its shape");
     return true;
 }
 
@@ -107,6 +121,12 @@ static bool same_infer(Infer *q)
     return true;
 }
 
+static void same_ref(Ref *q)
+{
+    size_t element = dtype_is_float(q->out->dtype) ? sizeof *q->out->f : sizeof *q->out->i;
+    memcpy(q->out->f, q->in[0].f, (size_t)q->out->count * element);
+}
+
 static void var_grad(Grad *q)
 {
     q->add(q, 0, q->dy);
@@ -114,7 +134,20 @@ static void var_grad(Grad *q)
 
 const OpDef op_var = {
     .name = "var", .doc = "its operand, as a variable to differentiate by", .min_in = 1, .max_in = 1, .attrs = var_attrs,
-    .infer = same_infer, .grad = var_grad, .internal = true,
+    .infer = same_infer, .grad = var_grad, .ref = same_ref, .internal = true,
+};
+
+static NodeId stop_gradient_cases(Graph *g, CaseRng *r, uint32_t i)
+{
+    if (i)
+        return NODE_NONE;
+    NodeId x = case_input(g, r, DT_F64, 2, (int64_t[]){ 3, 5 }, -1, 1, false);
+    return graph_emit(g, OP_stop_gradient, &x, 1, NULL, 0);
+}
+
+const OpDef op_stop_gradient = {
+    .name = "stop_gradient", .doc = "its operand, as a constant to grad", .min_in = 1, .max_in = 1, .infer = same_infer,
+    .ref = same_ref, .zero_grad = true, .cases = stop_gradient_cases,
 };
 
 static bool grad_infer(Infer *q)
