@@ -8,6 +8,8 @@
 #define DLCC_RUNTIME_DLRT_H
 #include "runtime/plan.h"
 
+#include <stdbool.h>
+
 /* The numbers are those of the generated headers (DLCC_OK, DLCC_E_ABI, ...). */
 typedef enum {
     DLRT_OK,
@@ -25,6 +27,10 @@ typedef enum {
 } DlrtError;
 
 /* ---- Contexts ---- */
+
+/* Whether the tables of a model are consistent: indices, nesting, sizes, offsets within the
+ * context. Says in `message` (of `size` bytes) what is wrong. dlrt_init does it too. */
+bool dlrt_verify(const DlrtModel *model, char *message, size_t size);
 
 /* Makes a context in `mem` (DLRT_ALIGN-aligned, `size` >= model->context_bytes; NULL: allocated)
  * and runs the entry that fills parameters and states from `seed`. `abi` is compared with

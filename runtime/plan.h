@@ -6,7 +6,7 @@
  * context, which begins with DlrtContext and holds clock, arena and tensors:
  *
  *     | DlrtContext | private: arena, a batch, states | shared: parameters, states, moments |
- *     0             DLRT_CONTEXT_HEADER               view_bytes                           context_bytes
+ *     0             DLRT_CONTEXT_HEADER               view_bytes                context_bytes
  *
  * A view is a context of view_bytes whose `shared` points at another one. All structs are made
  * of fixed-size fields without hidden padding, so that an ahead-of-time compiler can lay them
@@ -86,8 +86,8 @@ typedef enum {
     DLRT_KERNEL, /* code: index into model.kernels */
     DLRT_CALL,   /* code: index into model.calls */
     DLRT_GUARD,  /* operands: f32 or f64 scalars (losses). Ends the run with DLRT_E_NAN if one is
-                  * not finite, with DLRT_E_LABEL if the context's status says that an index was out of
-                  * range. Stands before the first write of any state. */
+                  * not finite, with DLRT_E_LABEL if the context's status says that an index was
+                  * out of range. Stands before the first write of any state. */
     DLRT_LOOP,   /* tiles: trips; match: its END */
     DLRT_IF,     /* operand 0: bool; skips to its END (match) if false */
     DLRT_WHILE,  /* operand 0: bool, read before each trip; tiles: the most trips; match: its END */
@@ -95,7 +95,8 @@ typedef enum {
 } DlrtItemKind;
 
 enum {
-    DLRT_ITEM_NOWAIT = 1, /* the next item needs nothing of this one and shares no storage */
+    DLRT_ITEM_NOWAIT = 1, /* a run of such items and the one after it share no storage that any of
+                           * them writes: no barrier between them */
     DLRT_ITEM_INVERT = 2  /* IF: skips if true */
 };
 
@@ -154,7 +155,7 @@ static_assert(sizeof(DlrtEntry) == 88, "laid out by code generation");
 
 /* ---- Tensors that outlive a call ---- */
 
-/* A moment is the state of an optimizer: only in STATE files. */
+/* A moment is the state of an optimizer: kept in state files only. */
 typedef enum { DLRT_PARAM, DLRT_STATE, DLRT_MOMENT } DlrtTensorKind;
 
 /* Each view has its own copy (a KV cache); lies below view_bytes. */

@@ -1,0 +1,38 @@
+/* core.h: what the files of dlrt share and nobody else sees. */
+#ifndef DLCC_RUNTIME_CORE_H
+#define DLCC_RUNTIME_CORE_H
+#include "runtime/dlrt.h"
+
+#include <stdbool.h>
+
+/* Keeps the words as the context's message and returns `code`. The context may be one that the
+ * caller only reads: its message is not part of its value. */
+int dlrt_fail(const DlrtContext *cx, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Whether cx was made by dlrt_init or dlrt_view. */
+bool dlrt_is_context(const DlrtContext *cx);
+
+/* ---- check.c ---- */
+
+/* Elements of an argument at batch B. The tables were verified: it does not overflow. */
+int64_t dlrt_value_count(const DlrtValue *v, int64_t B);
+/* All that dlrt_run promises to check before anything is touched. */
+int dlrt_check_arguments(const DlrtContext *cx, const DlrtEntry *e, int64_t B,
+                         const void *const *inputs, void *const *outputs);
+
+/* ---- tensor.c ---- */
+
+/* Index of the tensor, or -1. */
+int64_t dlrt_find_tensor(const DlrtModel *model, const char *name);
+int64_t dlrt_tensor_count(const DlrtTensor *t);
+/* Its storage in this context, or in the one that a view looks at. */
+void *dlrt_tensor_data(const DlrtContext *cx, const DlrtTensor *t);
+/* Elements [first, first + n) in row-major order, out of or into the tensor's storage; the array
+ * has the tensor's dtype. */
+void dlrt_tensor_gather(const DlrtContext *cx, const DlrtTensor *t, int64_t first, int64_t n,
+                        void *out);
+void dlrt_tensor_scatter(DlrtContext *cx, const DlrtTensor *t, int64_t first, int64_t n,
+                         const void *in);
+
+#endif
