@@ -1,12 +1,15 @@
-/* ast.h: the syntax tree of one .dl file: what the parser gives, the formatter prints and the elaborator walks.
+/* ast.h: the syntax tree of one .dl file: what the parser gives, the formatter prints and the
+ * elaborator walks.
  *
- * Every node lives in the Compiler's arena and is never changed after parsing. Lists are an array and a count, in text order.
- * Every node has the location of the text it stands for.
+ * Every node lives in the Compiler's arena and is never changed after parsing. Lists are an array
+ * and a count, in text order. Every node has the location of the text it stands for.
  *
- * Names are interned per Compiler (frontend/name.h): equal names are equal pointers, in one file or in several.
+ * Names are interned per Compiler (frontend/name.h): equal names are equal pointers, in one file
+ * or in several.
  *
- * A tree of a file with errors is complete in form: where nothing sensible could be read stands AST_EXPR_ERROR, AST_TYPE_ERROR
- * or an AstName with text NULL, and the error is already reported. Pointers are never NULL unless said ("or NULL"). */
+ * A tree of a file with errors is complete in form: where nothing sensible could be read stands
+ * AST_EXPR_ERROR, AST_TYPE_ERROR or an AstName with text NULL, and the error is already reported.
+ * Pointers are never NULL unless said ("or NULL"). */
 #ifndef DLCC_FRONTEND_AST_H
 #define DLCC_FRONTEND_AST_H
 #include "ir/compiler.h"
@@ -18,14 +21,16 @@ typedef struct AstFn AstFn;
 typedef struct AstMember AstMember;
 typedef struct AstRecipe AstRecipe;
 
-/* A name where it stands. text is interned; NULL where a name is optional and absent, or was missing (an error). */
+/* A name where it stands. text is interned; NULL where a name is optional and absent, or was
+ * missing (an error). */
 typedef struct {
     const char *text;
     LocId loc;
 } AstName;
 
-/* A literal string, escapes decoded, NUL-terminated, no NUL inside, valid UTF-8. text is NULL where a string is optional and
- * absent. loc includes the quotes; ast_string_loc (syntax.h) maps offsets in `text` back to the source. */
+/* A literal string, escapes decoded, NUL-terminated, no NUL inside, valid UTF-8. text is NULL
+ * where a string is optional and absent. loc includes the quotes; ast_string_loc (syntax.h) maps
+ * offsets in `text` back to the source. */
 typedef struct {
     const char *text;
     uint32_t size;
@@ -63,7 +68,7 @@ struct AstType {
     AstTypeKind kind;
     LocId loc;
     AstName name;     /* NAMED: as written, whatever it is: "f32", "integer", "fn", "layer" */
-    AstDim *dims;     /* NAMED: n_dims is 0 when no bracket was written (an empty one is an error) */
+    AstDim *dims; /* NAMED: n_dims is 0 when no bracket was written (an empty one is an error) */
     uint32_t n_dims;
     AstType *element; /* LIST; else NULL */
 };
@@ -98,16 +103,16 @@ typedef enum {
     AST_EXPR_ERROR,
     AST_EXPR_NUMBER,
     AST_EXPR_STRING,
-    AST_EXPR_NAME,   /* also true, false, inf, pi, training, step: the language has no reserved values */
-    AST_EXPR_LIST,   /* [a, b]; may be empty */
-    AST_EXPR_TUPLE,  /* (a, b); two or more: one in parentheses is that expression with `parens` set */
+    AST_EXPR_NAME, /* also true, false, inf, pi, training, step: no value is reserved */
+    AST_EXPR_LIST, /* [a, b]; may be empty */
+    AST_EXPR_TUPLE, /* (a, b); at least two: one alone is that expression with `parens` set */
     AST_EXPR_UNARY,
     AST_EXPR_BINARY,
-    AST_EXPR_RANGE,  /* a..b, a.., ..b */
-    AST_EXPR_PIPE,   /* a |> f, a |> f(b), a |> m.f(b) */
+    AST_EXPR_RANGE, /* a..b, a.., ..b */
+    AST_EXPR_PIPE,  /* a |> f, a |> f(b), a |> m.f(b) */
     AST_EXPR_CALL,
     AST_EXPR_INDEX,
-    AST_EXPR_FIELD,  /* a.b */
+    AST_EXPR_FIELD, /* a.b */
     AST_EXPR_IF,
     AST_EXPR_SCAN,
 } AstExprKind;
@@ -122,7 +127,8 @@ typedef enum {
     AST_BINARY_COUNT
 } AstBinaryOp;
 
-/* An argument of a call: a value, `name=value`, or `...` (the leading dims bound by the signature). */
+/* An argument of a call: a value, `name=value`, or `...` (the leading dims bound by the
+ * signature). */
 typedef struct {
     AstName name;   /* text NULL when positional */
     AstExpr *value; /* NULL for `...` */
@@ -145,7 +151,8 @@ typedef struct {
 
 struct AstExpr {
     AstExprKind kind;
-    bool parens; /* written in parentheses of its own; loc then includes them */
+    bool parens;     /* written in parentheses of its own; loc then includes them */
+    uint16_t height; /* of the tree below: at most SYNTAX_MAX_HEIGHT, so that walks may recurse */
     LocId loc;
     union {
         struct {
@@ -160,9 +167,19 @@ struct AstExpr {
         struct { AstUnaryOp op; AstExpr *x; LocId op_loc; } unary;
         struct { AstBinaryOp op; AstExpr *left, *right; LocId op_loc; } binary;
         struct { AstExpr *from, *to; LocId op_loc; } range; /* either may be NULL, not both */
-        struct { AstExpr *left, *right; LocId op_loc; } pipe; /* right: NAME, FIELD or CALL */
-        struct { AstExpr *callee; AstArg *args; uint32_t n_args; LocId args_loc; /* with parentheses */ } call;
-        struct { AstExpr *base; AstIndex *items; uint32_t n_items; LocId items_loc; /* with brackets */ } index;
+        struct { AstExpr *left, *right; LocId op_loc; } pipe; /* right: NAME, FIELD, INDEX, CALL */
+        struct {
+            AstExpr *callee;
+            AstArg *args;
+            uint32_t n_args;
+            LocId args_loc; /* with parentheses */
+        } call;
+        struct {
+            AstExpr *base;
+            AstIndex *items;
+            uint32_t n_items;
+            LocId items_loc; /* with brackets */
+        } index;
         struct { AstExpr *base; AstName name; } field;
         struct {
             AstExpr *cond;
@@ -189,7 +206,7 @@ typedef enum {
     AST_STMT_ASSIGN, /* a, b[i], c: T = e1, e2 */
     AST_STMT_FN,     /* a local function */
     AST_STMT_YIELD,
-    AST_STMT_EXPR,   /* e1, e2: the value of the block if it is the last; also an `if` for its effects */
+    AST_STMT_EXPR, /* e1, e2: the block's value if it is the last; also an `if` for its effects */
     AST_STMT_REPEAT,
     AST_STMT_WHILE,
 } AstStmtKind;
@@ -206,7 +223,12 @@ struct AstStmt {
     AstStmtKind kind;
     LocId loc;
     union {
-        struct { AstTarget *targets; uint32_t n_targets; AstExpr **values; uint32_t n_values; } assign;
+        struct {
+            AstTarget *targets;
+            uint32_t n_targets;
+            AstExpr **values;
+            uint32_t n_values;
+        } assign;
         AstFn *fn;
         struct { AstExpr **at; uint32_t n; } exprs; /* YIELD and EXPR */
         struct { AstName name; AstExpr *in; AstBlock *body; } repeat;
@@ -260,7 +282,12 @@ struct AstMember {
     AstMemberKind kind;
     LocId loc;
     union {
-        struct { AstName name; AstString as; AstType *type; AstExpr *value; } param; /* PARAM and STATE */
+        struct {
+            AstName name;
+            AstString as;
+            AstType *type;
+            AstExpr *value;
+        } param; /* PARAM and STATE */
         struct { AstName name; AstString as; AstExpr *value; } layer;
         struct {
             AstName name;
@@ -344,7 +371,8 @@ typedef struct {
     };
 } AstItem;
 
-/* A comment, from `#` to the end of its line (excluded). Comments are not in the tree; the formatter places them by position. */
+/* A comment, from `#` to the end of its line (excluded). Comments are not in the tree; the
+ * formatter places them by position. */
 typedef struct {
     uint32_t begin, end; /* bytes in the source */
     bool own_line;       /* nothing but blanks before it on its line */

@@ -1,5 +1,5 @@
-/* name.c: interned names: an open hash of pointers (FNV-1a), doubled at three quarters full. It is never iterated, so that
- * hash order reaches no output. */
+/* name.c: interned names: an open hash of pointers (FNV-1a), doubled at three quarters full. It is
+ * never iterated, so that hash order reaches no output. */
 #include "frontend/name.h"
 
 #include <string.h>
@@ -27,7 +27,8 @@ static const char **find_slot(const struct NameTable *t, const char *text, size_
 
 static void grow(Compiler *cx, struct NameTable *t)
 {
-    struct NameTable wider = { arena_new_array(cx->arena, const char *, (size_t)t->cap * 2), t->n, t->cap * 2 };
+    struct NameTable wider = { arena_new_array(cx->arena, const char *, (size_t)t->cap * 2), t->n,
+                               t->cap * 2 };
     for (uint32_t i = 0; i < t->cap; i++)
         if (t->at[i])
             *find_slot(&wider, t->at[i], strlen(t->at[i])) = t->at[i];

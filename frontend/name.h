@@ -3,8 +3,8 @@
 #define DLCC_FRONTEND_NAME_H
 #include "ir/compiler.h"
 
-/* The one copy of the `size` bytes at `text` (no NUL among them), NUL-terminated, alive as long as the Compiler. Equal bytes give
- * equal pointers. */
+/* The one copy of the `size` bytes at `text` (no NUL among them), NUL-terminated, alive as long as
+ * the Compiler. Equal bytes give equal pointers. */
 const char *name_intern(Compiler *cx, const char *text, size_t size);
 /* The same for a NUL-terminated string: name_of(cx, "forward"). */
 const char *name_of(Compiler *cx, const char *text);

@@ -3,21 +3,26 @@
 #define DLCC_FRONTEND_SYNTAX_H
 #include "frontend/ast.h"
 
-/* Bounds on input, so that no text can exhaust the stack or wrap a 32-bit count. */
-enum { SYNTAX_MAX_BYTES = 4 << 20, SYNTAX_MAX_DEPTH = 200 };
+/* Bounds on input, so that no text can exhaust the stack or wrap a 32-bit count: bytes of a file;
+ * brackets, blocks and prefix operators inside one another; height of an expression's tree (a
+ * chain of n operators has height n). */
+enum { SYNTAX_MAX_BYTES = 4 << 20, SYNTAX_MAX_DEPTH = 200, SYNTAX_MAX_HEIGHT = 1000 };
 
-/* Parses source number `source` of cx. Always gives a tree with what could be read; false if errors were reported. */
+/* Parses source number `source` of cx. Always gives a tree with what could be read; false if
+ * errors were reported. */
 bool syntax_parse(Compiler *cx, uint32_t source, AstFile **out_file);
 
-/* The file in the one layout of `dlcc fmt`, comments kept. The file must have parsed without errors. The text parses to an equal
- * tree, and formatting it again changes nothing. It lives in cx's arena. */
+/* The file in the one layout of `dlcc fmt`, comments kept. The file must have parsed without
+ * errors. The text parses to an equal tree, and formatting it again changes nothing. It lives in
+ * cx's arena. */
 const char *syntax_format(Compiler *cx, const AstFile *file);
 
-/* True if both trees say the same: kinds, names, numbers as written, strings as decoded, comments; not locations. */
+/* True if both trees say the same: kinds, names, numbers as written, strings as decoded, comments;
+ * not locations. */
 bool syntax_equal(const Compiler *cx, const AstFile *a, const AstFile *b);
 
-/* The source range of bytes begin..end (excluded) of the decoded string s: for carets inside a pattern. An escape counts as a
- * whole. Offsets at or beyond the end give the closing quote. */
+/* The source range of bytes begin..end (excluded) of the decoded string s: for carets inside a
+ * pattern. An escape counts as a whole. Offsets at or beyond the end give the closing quote. */
 LocId ast_string_loc(Compiler *cx, const AstString *s, uint32_t begin, uint32_t end);
 
 /* As written: "+", "//", "and". */
