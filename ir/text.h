@@ -26,6 +26,9 @@ typedef enum {
     TEXT_LOCATIONS, /* like SHORT, and each node's place in the source as a comment */
 } TextStyle;
 
+/* As written in the text, by EntryKind and TensorKind. */
+extern const char *const entry_kind_names[ENTRY_SCHEDULE + 1], *const tensor_kind_names[TENSOR_STAT + 1];
+
 /* In `a`, never NULL. */
 const char *unit_text(Arena *a, const Unit *u, TextStyle style);
 const char *graph_text(Arena *a, const Graph *g, TextStyle style);

@@ -61,6 +61,9 @@ static bool constant_infer(Infer *q)
     q->dtype = (Dtype)q->attrs[1].i;
     q->shape = *q->attrs[2].shape;
     int64_t n;
+    for (uint32_t i = 0; i < q->shape.rank; i++)
+        if (q->shape.dim[i].k)
+            return infer_fail(q, DIAG_E0302, "the shape of a constant depends on the batch");
     if (!shape_elements(&q->shape, &n) || n > UINT32_MAX || q->attrs[0].count != (size_t)n * dtype_size(q->dtype))
         return infer_fail(q, DIAG_E0302, "the bytes of a constant do not fill its shape");
     return true;
