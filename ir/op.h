@@ -133,7 +133,8 @@ enum {
 };
 int clock_field(const char *name); /* or -1 */
 
-/* Helpers for cases(): inputs are named x0, x1, ... and are drawn from the range by the test runner. */
+/* Helpers for cases(): inputs are named x0, x1, ... and are drawn from the range by the test runner (see cases.h); a dim of -k is
+ * k*B. */
 uint64_t case_random(CaseRng *r);
 /* Declares an input with values in [lo, hi]; integers are drawn uniformly; distinct: no two equal elements (kinks, ties). */
 NodeId case_input(Graph *g, CaseRng *r, Dtype dtype, uint32_t rank, const int64_t *dims, double lo, double hi, bool distinct);
