@@ -1,8 +1,10 @@
-/* dtype.c: element types: names, sizes, 16-bit floats, and checked conversion of arrays.
+/* dtype.c: element types: 16-bit floats, and checked conversion of arrays.
  *
- * Conversion is one typed loop per pair of dtypes, made by one macro per kind of source, because a
- * per-element switch is slower than the training step it feeds. f16 and bf16 go through double, which
- * holds every other value they meet exactly (integers up to 2^53, and f16 ends at 2^16) and is rounded once. */
+ * Conversion is one typed loop per pair of dtypes, made by one macro per kind of source, because
+ * a per-element switch is slower than the training step it feeds. f16 and bf16 go through double,
+ * which holds every other value they meet exactly (integers up to 2^53, and f16 ends at 2^16) and
+ * is rounded once. */
+#include "runtime/dlrt.h"
 #include "runtime/host/internal.h"
 #include "runtime/host/loader.h"
 
@@ -10,40 +12,19 @@
 #include <math.h>
 #include <string.h>
 
-static const struct {
-    const char *name;
-    size_t size;
-} dtypes[HOST_DTYPE_COUNT] = {
-    [HOST_F64] = { "f64", 8 }, [HOST_F32] = { "f32", 4 }, [HOST_F16] = { "f16", 2 },
-    [HOST_BF16] = { "bf16", 2 }, [HOST_I64] = { "i64", 8 }, [HOST_I32] = { "i32", 4 },
-    [HOST_I16] = { "i16", 2 }, [HOST_I8] = { "i8", 1 }, [HOST_U64] = { "u64", 8 },
-    [HOST_U32] = { "u32", 4 }, [HOST_U16] = { "u16", 2 }, [HOST_U8] = { "u8", 1 },
-    [HOST_BOOL] = { "bool", 1 },
-};
-
-size_t host_dtype_size(HostDtype dtype)
+bool host_dtype_parse(const char *name, DlrtDtype *out_dtype)
 {
-    return dtypes[dtype].size;
-}
-
-const char *host_dtype_name(HostDtype dtype)
-{
-    return dtypes[dtype].name;
-}
-
-bool host_dtype_parse(const char *name, HostDtype *out_dtype)
-{
-    for (int i = 0; i < HOST_DTYPE_COUNT; i++)
-        if (!strcmp(dtypes[i].name, name)) {
-            *out_dtype = (HostDtype)i;
+    for (int i = 0; i < DLRT_DTYPE_COUNT; i++)
+        if (!strcmp(dlrt_dtype_name(i), name)) {
+            *out_dtype = (DlrtDtype)i;
             return true;
         }
     return false;
 }
 
-bool host_dtype_is_float(HostDtype dtype)
+bool host_dtype_is_float(DlrtDtype dtype)
 {
-    return dtype == HOST_F64 || dtype == HOST_F32 || dtype == HOST_F16 || dtype == HOST_BF16;
+    return dtype == DLRT_F64 || dtype == DLRT_F32 || dtype == DLRT_F16 || dtype == DLRT_BF16;
 }
 
 double host_f16_value(uint16_t bits)
@@ -99,22 +80,23 @@ uint16_t host_bf16_bits(double value)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-double host_value_at(HostDtype dtype, const void *data, int64_t i)
+double host_value_at(DlrtDtype dtype, const void *data, int64_t i)
 {
     switch (dtype) {
-    case HOST_F64: return ((const double *)data)[i];
-    case HOST_F32: return ((const float *)data)[i];
-    case HOST_F16: return host_f16_value(((const uint16_t *)data)[i]);
-    case HOST_BF16: return host_bf16_value(((const uint16_t *)data)[i]);
-    case HOST_I64: return (double)((const int64_t *)data)[i];
-    case HOST_I32: return ((const int32_t *)data)[i];
-    case HOST_I16: return ((const int16_t *)data)[i];
-    case HOST_I8: return ((const int8_t *)data)[i];
-    case HOST_U64: return (double)((const uint64_t *)data)[i];
-    case HOST_U32: return ((const uint32_t *)data)[i];
-    case HOST_U16: return ((const uint16_t *)data)[i];
-    case HOST_U8:
-    case HOST_BOOL: return ((const uint8_t *)data)[i];
+    case DLRT_F64: return ((const double *)data)[i];
+    case DLRT_F32: return ((const float *)data)[i];
+    case DLRT_F16: return host_f16_value(((const uint16_t *)data)[i]);
+    case DLRT_BF16: return host_bf16_value(((const uint16_t *)data)[i]);
+    case DLRT_I64: return (double)((const int64_t *)data)[i];
+    case DLRT_I32: return ((const int32_t *)data)[i];
+    case DLRT_I16: return ((const int16_t *)data)[i];
+    case DLRT_I8: return ((const int8_t *)data)[i];
+    case DLRT_U64: return (double)((const uint64_t *)data)[i];
+    case DLRT_U32: return ((const uint32_t *)data)[i];
+    case DLRT_U16: return ((const uint16_t *)data)[i];
+    case DLRT_U8:
+    case DLRT_BOOL: return ((const uint8_t *)data)[i];
+    case DLRT_DTYPE_COUNT: break;
     }
     return 0;
 }
@@ -148,22 +130,23 @@ double host_value_at(HostDtype dtype, const void *data, int64_t i)
 #define host_bf16_bits_back host_bf16_value
 
 #define FROM_INT(name, S)                                                            \
-    static int64_t name(const S *s, HostDtype to, void *target, int64_t n)           \
+    static int64_t name(const S *s, DlrtDtype to, void *target, int64_t n)           \
     {                                                                                \
         switch (to) {                                                                \
-        case HOST_F64: TO_FLOAT(double);                                             \
-        case HOST_F32: TO_FLOAT(float);                                              \
-        case HOST_F16: TO_HALF(host_f16_bits);                                       \
-        case HOST_BF16: TO_HALF(host_bf16_bits);                                     \
-        case HOST_I64: TO_INT(int64_t);                                              \
-        case HOST_I32: TO_INT(int32_t);                                              \
-        case HOST_I16: TO_INT(int16_t);                                              \
-        case HOST_I8: TO_INT(int8_t);                                                \
-        case HOST_U64: TO_INT(uint64_t);                                             \
-        case HOST_U32: TO_INT(uint32_t);                                             \
-        case HOST_U16: TO_INT(uint16_t);                                             \
-        case HOST_U8: TO_INT(uint8_t);                                               \
-        case HOST_BOOL: TO_BOOL;                                                     \
+        case DLRT_F64: TO_FLOAT(double);                                             \
+        case DLRT_F32: TO_FLOAT(float);                                              \
+        case DLRT_F16: TO_HALF(host_f16_bits);                                       \
+        case DLRT_BF16: TO_HALF(host_bf16_bits);                                     \
+        case DLRT_I64: TO_INT(int64_t);                                              \
+        case DLRT_I32: TO_INT(int32_t);                                              \
+        case DLRT_I16: TO_INT(int16_t);                                              \
+        case DLRT_I8: TO_INT(int8_t);                                                \
+        case DLRT_U64: TO_INT(uint64_t);                                             \
+        case DLRT_U32: TO_INT(uint32_t);                                             \
+        case DLRT_U16: TO_INT(uint16_t);                                             \
+        case DLRT_U8: TO_INT(uint8_t);                                               \
+        case DLRT_BOOL: TO_BOOL;                                                     \
+        case DLRT_DTYPE_COUNT: break;                                                \
         }                                                                            \
         return 0;                                                                    \
     }
@@ -184,13 +167,13 @@ FROM_INT(from_u8, uint8_t)
     }                                                           \
     return n
 #define FROM_FLOAT(name, S)                                                          \
-    static int64_t name(const S *s, HostDtype to, void *target, int64_t n)           \
+    static int64_t name(const S *s, DlrtDtype to, void *target, int64_t n)           \
     {                                                                                \
-        if (to == HOST_F64) {                                                        \
+        if (to == DLRT_F64) {                                                        \
             TO_FLOAT(double);                                                        \
-        } else if (to == HOST_F32) {                                                 \
+        } else if (to == DLRT_F32) {                                                 \
             TO_NARROW(float);                                                        \
-        } else if (to == HOST_F16) {                                                 \
+        } else if (to == DLRT_F16) {                                                 \
             TO_HALF(host_f16_bits);                                                  \
         } else {                                                                     \
             TO_HALF(host_bf16_bits);                                                 \
@@ -199,14 +182,14 @@ FROM_INT(from_u8, uint8_t)
 FROM_FLOAT(from_f64, double)
 FROM_FLOAT(from_f32, float)
 
-static int64_t from_half(HostDtype from, const uint16_t *s, HostDtype to, void *target, int64_t n)
+static int64_t from_half(DlrtDtype from, const uint16_t *s, DlrtDtype to, void *target, int64_t n)
 {
     double chunk[256];
     for (int64_t at = 0; at < n;) {
         int64_t m = n - at < 256 ? n - at : 256;
         for (int64_t i = 0; i < m; i++)
-            chunk[i] = from == HOST_F16 ? host_f16_value(s[at + i]) : host_bf16_value(s[at + i]);
-        int64_t done = from_f64(chunk, to, (char *)target + at * (int64_t)host_dtype_size(to), m);
+            chunk[i] = from == DLRT_F16 ? host_f16_value(s[at + i]) : host_bf16_value(s[at + i]);
+        int64_t done = from_f64(chunk, to, (char *)target + at * (int64_t)dlrt_dtype_size(to), m);
         if (done < m)
             return at + done;
         at += m;
@@ -214,33 +197,34 @@ static int64_t from_half(HostDtype from, const uint16_t *s, HostDtype to, void *
     return n;
 }
 
-static int64_t convert(HostDtype from, const void *s, HostDtype to, void *target, int64_t n)
+static int64_t convert(DlrtDtype from, const void *s, DlrtDtype to, void *target, int64_t n)
 {
     switch (from) {
-    case HOST_F64: return from_f64(s, to, target, n);
-    case HOST_F32: return from_f32(s, to, target, n);
-    case HOST_F16:
-    case HOST_BF16: return from_half(from, s, to, target, n);
-    case HOST_I64: return from_i64(s, to, target, n);
-    case HOST_I32: return from_i32(s, to, target, n);
-    case HOST_I16: return from_i16(s, to, target, n);
-    case HOST_I8: return from_i8(s, to, target, n);
-    case HOST_U64: return from_u64(s, to, target, n);
-    case HOST_U32: return from_u32(s, to, target, n);
-    case HOST_U16: return from_u16(s, to, target, n);
-    case HOST_U8:
-    case HOST_BOOL: return from_u8(s, to, target, n);
+    case DLRT_F64: return from_f64(s, to, target, n);
+    case DLRT_F32: return from_f32(s, to, target, n);
+    case DLRT_F16:
+    case DLRT_BF16: return from_half(from, s, to, target, n);
+    case DLRT_I64: return from_i64(s, to, target, n);
+    case DLRT_I32: return from_i32(s, to, target, n);
+    case DLRT_I16: return from_i16(s, to, target, n);
+    case DLRT_I8: return from_i8(s, to, target, n);
+    case DLRT_U64: return from_u64(s, to, target, n);
+    case DLRT_U32: return from_u32(s, to, target, n);
+    case DLRT_U16: return from_u16(s, to, target, n);
+    case DLRT_U8:
+    case DLRT_BOOL: return from_u8(s, to, target, n);
+    case DLRT_DTYPE_COUNT: break;
     }
     return 0;
 }
 
-static bool check_limit(const char *what, HostDtype from, const void *source, int64_t count,
+static bool check_limit(const char *what, DlrtDtype from, const void *source, int64_t count,
                         int64_t limit, HostError *out_error)
 {
     for (int64_t i = 0; i < count; i++) {
         int64_t v = 0;
-        bool fits = convert(from, (const char *)source + i * (int64_t)host_dtype_size(from),
-                            HOST_I64, &v, 1) == 1;
+        bool fits = convert(from, (const char *)source + i * (int64_t)dlrt_dtype_size(from),
+                            DLRT_I64, &v, 1) == 1;
         if (!fits || v < 0 || v >= limit)
             return host_fail(out_error, "E0610",
                              "%s: value %.0f of element %" PRId64 " is not in 0..%" PRId64
@@ -250,24 +234,25 @@ static bool check_limit(const char *what, HostDtype from, const void *source, in
     return true;
 }
 
-bool host_convert(const char *what, HostDtype from, const void *source, HostDtype to,
+bool host_convert(const char *what, DlrtDtype from, const void *source, DlrtDtype to,
                   void *target, int64_t count, int64_t limit, HostError *out_error)
 {
     if (host_dtype_is_float(from) && !host_dtype_is_float(to))
         return host_fail(out_error, "E0604",
-                         "%s is %s, but %s is wanted: numbers with a fraction do not become integers",
-                         what, host_dtype_name(from), host_dtype_name(to));
+                         "%s is %s, but %s is wanted: a number with a fraction is no integer",
+                         what, dlrt_dtype_name(from), dlrt_dtype_name(to));
     if (limit > 0 && !host_dtype_is_float(from)
         && !check_limit(what, from, source, count, limit, out_error))
         return false;
     if (from == to) {
         if (count)
-            memcpy(target, source, (size_t)count * host_dtype_size(from));
+            memcpy(target, source, (size_t)count * dlrt_dtype_size(from));
         return true;
     }
     int64_t done = convert(from, source, to, target, count);
     if (done < count)
-        return host_fail(out_error, "E0610", "%s: value %.9g of element %" PRId64 " does not fit %s",
-                         what, host_value_at(from, source, done), done, host_dtype_name(to));
+        return host_fail(out_error, "E0610",
+                         "%s: value %.9g of element %" PRId64 " does not fit %s",
+                         what, host_value_at(from, source, done), done, dlrt_dtype_name(to));
     return true;
 }

@@ -11,7 +11,7 @@
  * has no bf16) and '<V2' reads as bf16. */
 typedef struct {
     char *name; /* from malloc; NULL for a lone npy */
-    HostDtype dtype;
+    DlrtDtype dtype;
     int rank;
     int64_t dims[HOST_MAX_RANK];
     void *data; /* from malloc; never NULL */
@@ -46,7 +46,7 @@ bool host_png_read(const char *path, int64_t height, int64_t width, int channels
 bool host_png_write(const char *path, const HostNpy *image, HostError *out_error);
 
 /* The whole file, gunzipped if it is a gzip file, with a NUL after its end. From malloc. Fails
- * beyond `limit` bytes (0: 2^40). */
+ * beyond `limit` bytes (0: the memory of the machine). */
 bool host_file_read(const char *path, size_t limit, char **out_bytes, size_t *out_size,
                     HostError *out_error);
 /* Writes to `path.tmp-PID` and renames, so that a full disk leaves the old file. */

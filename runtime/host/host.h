@@ -11,23 +11,15 @@
  * for only after a size was found plausible. */
 #ifndef DLCC_RUNTIME_HOST_HOST_H
 #define DLCC_RUNTIME_HOST_HOST_H
+#include "runtime/plan.h"
+
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 
-typedef enum {
-    HOST_F64, HOST_F32, HOST_F16, HOST_BF16,
-    HOST_I64, HOST_I32, HOST_I16, HOST_I8,
-    HOST_U64, HOST_U32, HOST_U16, HOST_U8,
-    HOST_BOOL,
-} HostDtype;
-enum { HOST_DTYPE_COUNT = HOST_BOOL + 1, HOST_MAX_RANK = 8, HOST_MAX_PARTS = 3 };
+enum { HOST_MAX_RANK = DLRT_MAX_RANK, HOST_MAX_PARTS = 3 };
 
-/* Bytes of one element; "f32" and the like; the dtype of such a name. */
-size_t host_dtype_size(HostDtype dtype);
-const char *host_dtype_name(HostDtype dtype);
-bool host_dtype_parse(const char *name, HostDtype *out_dtype);
-bool host_dtype_is_float(HostDtype dtype);
+/* The dtype of such a name ("f32"). */
+bool host_dtype_parse(const char *name, DlrtDtype *out_dtype);
+bool host_dtype_is_float(DlrtDtype dtype);
 
 /* One failure: the process's exit code (3 data, 4 unsupported), a code, one line without newline.
  *
@@ -49,7 +41,7 @@ bool host_fail(HostError *out_error, const char *code, const char *format, ...)
 
 typedef struct {
     const char *name;                /* "x" */
-    HostDtype dtype;
+    DlrtDtype dtype;
     int rank;                        /* of one item: 0 for a number, 2 for a gray image */
     int64_t dims[HOST_MAX_RANK];     /* of one item */
     void *data;                      /* count items, row-major; NULL only when that is 0 bytes */
@@ -75,7 +67,7 @@ void *host_table_alloc(HostTable *table, size_t size);
 bool host_table_adopt(HostTable *table, void *data, HostError *out_error);
 /* Adds a field of zeros (data == NULL) or over `data`, which must outlive the table. Names are
  * copied. Pointers to fields taken before are stale afterwards. */
-bool host_table_add_field(HostTable *table, const char *name, HostDtype dtype, int rank,
+bool host_table_add_field(HostTable *table, const char *name, DlrtDtype dtype, int rank,
                           const int64_t *dims, void *data,
                           HostError *out_error);
 /* Copies the names. Fails when a label is not below `count` or the field is no integer scalar. */
@@ -120,7 +112,7 @@ const HostView *host_data_part(const HostData *data, const char *name);
 /* idx(path): a folder with {train,t10k|test}-{images,labels}-idxN-ubyte[.gz] gives parts train
  * and test; one file gives `all` with field x only, unless `labels` names a second file. x: any
  * IDX dtype and shape; y: the labels. Class names, when `classes` is NULL: those of a known data
- * set of that folder name (dataset.h's table), else none. */
+ * set of that folder name (dataset.c), else none. */
 typedef struct {
     const char *labels;
     const char *const *classes;

@@ -13,7 +13,7 @@ static inline bool host_mul(int64_t a, int64_t b, int64_t *out)
 bool host_bytes_of(int rank, const int64_t *dims, size_t size, int64_t *out_bytes);
 
 /* "f32[N, 28, 28]" for messages; returns `out`. `lead` is the first dimension's text, or NULL. */
-char *host_type_text(char out[160], HostDtype dtype, const char *lead, int rank,
+char *host_type_text(char out[160], DlrtDtype dtype, const char *lead, int rank,
                      const int64_t *dims);
 
 /* 16-bit floats, rounding to nearest even. */
@@ -23,11 +23,33 @@ uint16_t host_f16_bits(double value);
 uint16_t host_bf16_bits(double value);
 
 /* Element `i` of an array of `dtype` as a double. */
-double host_value_at(HostDtype dtype, const void *data, int64_t i);
+double host_value_at(DlrtDtype dtype, const void *data, int64_t i);
 
 /* malloc of at least 1 byte, NULL also for sizes beyond PTRDIFF_MAX. */
 void *host_malloc(size_t size);
 bool host_fail_memory(HostError *out_error, const char *origin, int64_t bytes);
+
+/* Bytes of this machine's memory: what a file may unpack to at most. A bomb must end in a message,
+ * not in the kernel's OOM killer. */
+size_t host_memory_size(void);
+
+/* True if `packed` bytes of deflate can become `bytes`: it packs at most 1032 to 1. */
+static inline bool host_plausible_deflate(uint64_t packed, uint64_t bytes)
+{
+    return bytes / 1032 <= packed + 1;
+}
+
+/* A file in the making: pieces go to `path.tmp-PID`, which becomes `path` at the end. A device or a
+ * pipe is written in place. After the first failure nothing more is written. */
+typedef struct {
+    const char *path;
+    char *temporary; /* NULL: in place */
+    int fd, error;
+} HostWriter;
+void host_writer_open(HostWriter *w, const char *path);
+void host_writer_put(HostWriter *w, const void *bytes, size_t size);
+/* Commits if `keep` and all went well, else leaves what was at `path`. */
+bool host_writer_close(HostWriter *w, bool keep, HostError *out_error);
 
 /* The last component of a path. */
 const char *host_base_name(const char *path);
@@ -38,8 +60,5 @@ const char *const *host_known_classes(const char *base_name, int *out_count);
 /* The view's rows [from, from + count) of a field into `target`, contiguous. */
 void host_gather(const HostView *view, const HostField *field, int64_t from, int64_t count,
                  void *target);
-
-/* The i-th row of the order in which (seed, stream) shuffles n rows: a bijection of [0, n). */
-int64_t host_shuffle(uint64_t seed, uint64_t stream, int64_t n, int64_t i);
 
 #endif

@@ -13,7 +13,7 @@
  * infinite is an error), never to integers. */
 typedef struct {
     const char *field;
-    HostDtype dtype;
+    DlrtDtype dtype;
     int rank; /* of one item, without the batch; must agree with the field's */
     int64_t dims[HOST_MAX_RANK];
     int64_t limit; /* > 0: integer values must be in [0, limit) */
@@ -70,7 +70,7 @@ int64_t host_loader_batches(const HostLoader *loader);
 
 /* Converts `count` values at `from` to `to`, checked as above. `what` and `row` are for messages;
  * `per_row` values make a row. */
-bool host_convert(const char *what, HostDtype from, const void *source, HostDtype to,
+bool host_convert(const char *what, DlrtDtype from, const void *source, DlrtDtype to,
                   void *target, int64_t count,
                   int64_t limit, HostError *out_error);
 

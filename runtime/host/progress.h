@@ -23,6 +23,7 @@ typedef struct {
     double loss, loss_average; /* NaN average: not shown */
     const char *metric;        /* NULL: none */
     double metric_value;
+    bool metric_percent;       /* show the value times 100, as "86.9 %" */
     double lr;                 /* NaN: not shown */
     double items_per_step, flop_per_step; /* 0: not shown */
     const char *unit;          /* "img", "tok"; NULL: "items" */
@@ -32,10 +33,10 @@ typedef struct {
     bool terminal; /* redraws one line, at most 10 times a second; else a line every 10 s */
     bool quiet;
     int columns;
-    double started, shown;         /* seconds on the caller's clock; shown < 0: never */
-    double rate_from, steps_per_second;
-    int64_t rate_steps, seen_epoch, seen_step;
-    int drawn;            /* characters on the line */
+    double shown;         /* seconds on the caller's clock: the last drawing, or the start */
+    double steps_per_second; /* smoothed; 0: not known yet */
+    int64_t calls;        /* updates since `shown` */
+    bool drawn;           /* the line stands on the terminal */
 } HostProgress;
 /* `out` is asked whether it is a terminal and how wide. */
 void host_progress_start(HostProgress *progress, FILE *out, bool quiet, double now);

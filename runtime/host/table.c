@@ -1,7 +1,8 @@
 /* table.c: tables of examples, who owns their memory, views of their rows, and errors.
  *
- * A table keeps a list of what was allocated for it, so that readers can give it arrays as they come and nothing has to be
- * freed piece by piece. */
+ * A table keeps a list of what was allocated for it, so that readers can give it arrays as they
+ * come and nothing has to be freed piece by piece. */
+#include "runtime/dlrt.h"
 #include "runtime/host/internal.h"
 
 #include <inttypes.h>
@@ -62,10 +63,10 @@ bool host_bytes_of(int rank, const int64_t *dims, size_t size, int64_t *out_byte
     return true;
 }
 
-char *host_type_text(char out[160], HostDtype dtype, const char *lead, int rank,
+char *host_type_text(char out[160], DlrtDtype dtype, const char *lead, int rank,
                      const int64_t *dims)
 {
-    size_t n = (size_t)snprintf(out, 160, "%s", host_dtype_name(dtype));
+    size_t n = (size_t)snprintf(out, 160, "%s", dlrt_dtype_name(dtype));
     if (!lead && !rank)
         return out;
     n += (size_t)snprintf(out + n, 160 - n, "[%s", lead ? lead : "");
@@ -136,19 +137,21 @@ static char *table_copy_string(HostTable *table, const char *s)
     return p ? memcpy(p, s, size) : NULL;
 }
 
-bool host_table_add_field(HostTable *table, const char *name, HostDtype dtype, int rank,
+bool host_table_add_field(HostTable *table, const char *name, DlrtDtype dtype, int rank,
                           const int64_t *dims, void *data, HostError *out_error)
 {
     if (!*name || host_table_find(table, name) >= 0)
         return host_fail(out_error, "E0612", "%s: %s field `%.100s`", table->origin,
                          *name ? "two definitions of" : "no name for", name);
     if (rank < 0 || rank > HOST_MAX_RANK)
-        return host_fail(out_error, "E0612", "%s: field `%.100s` has %d axes per example; at most %d",
+        return host_fail(out_error, "E0612",
+                         "%s: field `%.100s` has %d axes per example; at most %d",
                          table->origin, name, rank, HOST_MAX_RANK);
     int64_t item, bytes;
-    if (!host_bytes_of(rank, dims, host_dtype_size(dtype), &item)
+    if (!host_bytes_of(rank, dims, dlrt_dtype_size(dtype), &item)
         || !host_mul(item, table->count, &bytes))
-        return host_fail(out_error, "E0609", "%s: field `%.100s` is too large", table->origin, name);
+        return host_fail(out_error, "E0609", "%s: field `%.100s` is too large", table->origin,
+                         name);
     HostField field = { .dtype = dtype, .rank = rank, .data = data };
     if (rank)
         memcpy(field.dims, dims, (size_t)rank * sizeof *dims);
@@ -170,7 +173,8 @@ bool host_table_set_classes(HostTable *table, int index, const char *const *name
 {
     HostField *field = &table->fields[index];
     if (field->rank || host_dtype_is_float(field->dtype))
-        return host_fail(out_error, "E0612", "%s: field `%s` is no integer, so it cannot be a class",
+        return host_fail(out_error, "E0612",
+                         "%s: field `%s` is no integer, so it cannot be a class",
                          table->origin, field->name);
     for (int64_t i = 0; i < table->count; i++) {
         double v = host_field_value(field, i);
@@ -208,7 +212,7 @@ int64_t host_field_elements(const HostField *field)
 
 size_t host_field_item_bytes(const HostField *field)
 {
-    return (size_t)host_field_elements(field) * host_dtype_size(field->dtype);
+    return (size_t)host_field_elements(field) * dlrt_dtype_size(field->dtype);
 }
 
 double host_field_value(const HostField *field, int64_t i)

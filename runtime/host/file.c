@@ -1,0 +1,212 @@
+/* file.c: whole files in and out.
+ *
+ * Files are read, not mapped: a mapped file that another process shortens ends this one with
+ * SIGBUS. gzip is recognised by its first bytes, not by a suffix; members may follow one another.
+ */
+#include "runtime/host/files.h"
+#include "runtime/host/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+typedef struct {
+    char *at;
+    size_t used, size; /* one byte more is allocated, for the NUL */
+} Buffer;
+
+static bool buffer_grow(Buffer *b, size_t limit, const char *path, HostError *out_error)
+{
+    if (b->size >= limit)
+        return host_fail(out_error, "E0609", "%s: more than %zu bytes", path, limit);
+    size_t size = b->size > limit / 2 ? limit : b->size * 2;
+    char *at = size < PTRDIFF_MAX ? realloc(b->at, size + 1) : NULL;
+    if (!at)
+        return host_fail_memory(out_error, path, (int64_t)size);
+    b->at = at;
+    b->size = size;
+    return true;
+}
+
+static bool buffer_start(Buffer *b, size_t size, size_t limit, const char *path,
+                         HostError *out_error)
+{
+    b->used = 0;
+    b->size = size < 4096 ? 4096 : size;
+    if (b->size > limit)
+        b->size = limit;
+    b->at = host_malloc(b->size + 1);
+    return b->at || host_fail_memory(out_error, path, (int64_t)b->size);
+}
+
+static bool read_all(int fd, const char *path, Buffer *b, size_t limit, HostError *out_error)
+{
+    for (;;) {
+        char probe;
+        bool full = b->used == b->size;
+        ssize_t n = full ? read(fd, &probe, 1) : read(fd, b->at + b->used, b->size - b->used);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return host_fail(out_error, "E0602", "%s: %s", path, strerror(errno));
+        if (n == 0)
+            return true;
+        if (full) {
+            if (!buffer_grow(b, limit, path, out_error))
+                return false;
+            b->at[b->used] = probe;
+        }
+        b->used += (size_t)n;
+    }
+}
+
+static bool read_plain(const char *path, Buffer *b, size_t limit, HostError *out_error)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return host_fail(out_error, errno == ENOENT || errno == ENOTDIR ? "E0601" : "E0602",
+                         "%s: %s",
+                         path, strerror(errno));
+    bool ok;
+    if (fstat(fd, &st)) {
+        ok = host_fail(out_error, "E0602", "%s: %s", path, strerror(errno));
+    } else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode)) {
+        ok = host_fail(out_error, "E0602", "%s is %s, not a file", path,
+                       S_ISDIR(st.st_mode) ? "a folder" : "a device");
+    } else if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > limit) {
+        ok = host_fail(out_error, "E0609", "%s: more than %zu bytes", path, limit);
+    } else {
+        ok = buffer_start(b, (size_t)st.st_size, limit, path, out_error)
+          && read_all(fd, path, b, limit, out_error);
+    }
+    close(fd);
+    return ok;
+}
+
+static bool inflate_all(const char *path, const Buffer *in, Buffer *out, size_t limit,
+                        HostError *out_error)
+{
+    z_stream z = { 0 };
+    if (inflateInit2(&z, 15 + 16) != Z_OK)
+        return host_fail_memory(out_error, path, 1 << 16);
+    size_t taken = 0;
+    bool ok = true, ended = false;
+    while (ok && !(ended && taken == in->used)) {
+        if (ended) {
+            ended = false;
+            inflateReset(&z);
+        }
+        if (out->used == out->size && !buffer_grow(out, limit, path, out_error)) {
+            ok = false;
+            break;
+        }
+        size_t give = in->used - taken < 1 << 30 ? in->used - taken : 1 << 30;
+        size_t room = out->size - out->used < 1 << 30 ? out->size - out->used : 1 << 30;
+        z.next_in = (Bytef *)in->at + taken;
+        z.avail_in = (uInt)give;
+        z.next_out = (Bytef *)out->at + out->used;
+        z.avail_out = (uInt)room;
+        int rc = inflate(&z, Z_NO_FLUSH);
+        taken += give - z.avail_in;
+        out->used += room - z.avail_out;
+        ended = rc == Z_STREAM_END;
+        if (rc != Z_OK && !ended)
+            ok = host_fail(out_error, "E0603", "%s: gzip: %s", path,
+                           rc == Z_BUF_ERROR ? "the file is truncated" : z.msg ? z.msg : "damaged");
+    }
+    inflateEnd(&z);
+    return ok;
+}
+
+size_t host_memory_size(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page > 0 ? (size_t)pages * (size_t)page : (size_t)1 << 36;
+}
+
+bool host_file_read(const char *path, size_t limit, char **out_bytes, size_t *out_size,
+                    HostError *out_error)
+{
+    *out_bytes = NULL;
+    if (!limit)
+        limit = host_memory_size();
+    Buffer in = { 0 }, out = { 0 };
+    bool ok = read_plain(path, &in, limit, out_error);
+    if (ok && in.used >= 2 && (uint8_t)in.at[0] == 0x1f && (uint8_t)in.at[1] == 0x8b) {
+        size_t guess = in.used > limit / 4 ? limit : in.used * 4;
+        ok = buffer_start(&out, guess, limit, path, out_error)
+          && inflate_all(path, &in, &out, limit, out_error);
+        free(in.at);
+        in = out;
+    }
+    if (!ok) {
+        free(in.at);
+        return false;
+    }
+    in.at[in.used] = 0;
+    *out_bytes = in.at;
+    *out_size = in.used;
+    return true;
+}
+
+void host_writer_open(HostWriter *w, const char *path)
+{
+    struct stat st;
+    *w = (HostWriter){ .path = path, .fd = -1 };
+    /* Renaming over /dev/stdout would replace it. */
+    bool in_place = !stat(path, &st) && !S_ISREG(st.st_mode);
+    if (!in_place && asprintf(&w->temporary, "%s.tmp-%ld", path, (long)getpid()) < 0) {
+        w->temporary = NULL;
+        w->error = ENOMEM;
+        return;
+    }
+    w->fd = open(in_place ? path : w->temporary,
+                 O_WRONLY | O_CLOEXEC | (in_place ? 0 : O_CREAT | O_TRUNC), 0666);
+    if (w->fd < 0)
+        w->error = errno;
+}
+
+void host_writer_put(HostWriter *w, const void *bytes, size_t size)
+{
+    for (const char *p = bytes; size && !w->error;) {
+        ssize_t n = write(w->fd, p, size);
+        if (n < 0 && errno != EINTR)
+            w->error = errno;
+        if (n > 0) {
+            p += n;
+            size -= (size_t)n;
+        }
+    }
+}
+
+bool host_writer_close(HostWriter *w, bool keep, HostError *out_error)
+{
+    bool made = w->fd >= 0 && w->temporary;
+    if (keep && !w->error && w->temporary && fsync(w->fd))
+        w->error = errno;
+    if (w->fd >= 0 && close(w->fd) && !w->error)
+        w->error = errno;
+    if (keep && !w->error && w->temporary && rename(w->temporary, w->path))
+        w->error = errno;
+    if (made && (w->error || !keep))
+        unlink(w->temporary);
+    free(w->temporary);
+    if (keep && w->error)
+        return host_fail(out_error, "E0902", "%s: %s", w->path, strerror(w->error));
+    return keep;
+}
+
+bool host_file_write(const char *path, const void *bytes, size_t size, HostError *out_error)
+{
+    HostWriter w;
+    host_writer_open(&w, path);
+    host_writer_put(&w, bytes, size);
+    return host_writer_close(&w, true, out_error);
+}
