@@ -46,7 +46,7 @@ uint16_t host_f16_bits(double value)
         return sign | 0x7c00;
     int exponent;
     frexp(v, &exponent); /* v = m * 2^exponent, m in [1/2, 1) */
-    int scale = exponent < -13 ? -24 : exponent - 11;
+    int scale = v == 0 || exponent < -13 ? -24 : exponent - 11;
     /* The quotient is exact, nearbyint rounds to even; a carry runs into the exponent field. */
     int units = (int)nearbyint(ldexp(v, -scale));
     return sign | (uint16_t)(units + ((scale + 24) << 10));

@@ -1,7 +1,7 @@
 /* stage.c: what stands between a source and training: split, statistics, selection,
  * concatenation. */
-#include "runtime/dlrt.h"
 #include "runtime/host/internal.h"
+#include "runtime/shuffle.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -60,10 +60,9 @@ bool host_split(HostData *data, const HostSplit *split, HostError *out_error)
         rows = host_table_alloc(&data->tables[0], (size_t)whole.count * sizeof *rows);
         if (!rows)
             return host_fail_memory(out_error, whole.table->origin, whole.count * 8);
+        DlrtShuffle shuffle = dlrt_shuffle_new((uint64_t)whole.count, split->seed, 0);
         for (int64_t i = 0; i < whole.count; i++)
-            rows[i] = host_view_row(&whole, (int64_t)dlrt_shuffle((uint64_t)i,
-                                                                  (uint64_t)whole.count,
-                                                                  split->seed, 0));
+            rows[i] = host_view_row(&whole, (int64_t)dlrt_shuffle_at(&shuffle, (uint64_t)i));
     }
     int64_t begin = 0;
     for (int i = 0; i < parts; i++) {
