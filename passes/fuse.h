@@ -1,0 +1,109 @@
+/* fuse.h: what the files of kernel formation share. Private to passes/.
+ *
+ *   fuse_roots.c   which values are stored, and what each kernel computes on the way
+ *   fuse_build.c   one kernel: axes, the anchor's body, the epilogue
+ *   fuse_expr.c    a value at an index, as scalar instructions
+ *   fuse_shape.c   collapsing axes, choosing grid, block and vector axis
+ *   fuse_merge.c   kernels over the same units become one
+ *   fuse.c         a Unit's graphs to Plans */
+#ifndef DLCC_PASSES_FUSE_H
+#define DLCC_PASSES_FUSE_H
+#include "ir/op.h"
+#include "ir/plan.h"
+
+#define BUFFER_NONE UINT32_MAX
+
+typedef VEC(uint32_t) BufferList;
+
+/* A kernel or call on its way into the plan. */
+typedef struct {
+    Kernel *kernel;     /* NULL: a call */
+    const char *call;
+    VEC(int64_t) args;
+    BufferList buffers; /* plan buffers of the operands, in order */
+    int32_t writes;     /* tensor that it updates, or -1 */
+    LocId loc;
+} Draft;
+
+typedef struct {
+    int64_t at[MAX_RANK]; /* elements */
+} Strides;
+
+typedef struct Fuse {
+    Program *program;
+    Plan *plan;
+    const Graph *g;
+    Arena *arena;
+    const uint8_t *live;
+    uint32_t *users;     /* live users by node; outputs count */
+    uint8_t *root;       /* the value is stored */
+    uint8_t *forced;     /* stored because something asked for it while building */
+    NodeId *anchor;      /* of a root: the reduction or contraction its kernel is built around, or NODE_NONE */
+    NodeId *below;       /* of a value in an epilogue: the operand that leads down to the anchor, or NODE_NONE */
+    uint32_t *buffer;    /* by node, of roots and leaves; BUFFER_NONE elsewhere */
+    Strides *strides;    /* by node, of what has a buffer */
+    uint32_t *tensor_buffer, *input_buffer, status_buffer;
+    VEC(Draft) drafts;
+    bool restart;        /* `forced` changed: choose roots again */
+} Fuse;
+
+/* Chooses f->root and f->anchor. */
+void fuse_choose_roots(Fuse *f);
+/* Whether a dot is worth the micro-kernel: it has rows, columns and a sum. Others are plain reductions of products. */
+bool fuse_is_gemm(const Graph *g, NodeId dot);
+
+/* Builds what stores `root` into buffer `to` with these strides, as one draft or several. False: f->restart is set. */
+bool fuse_build(Fuse *f, NodeId root, uint32_t to, const Strides *strides);
+/* The draft that copies a stored value or a leaf into buffer `to`. */
+void fuse_build_copy(Fuse *f, NodeId node, uint32_t to, const Strides *strides);
+/* The drafts of an op that is a function of the runtime. */
+void fuse_build_call(Fuse *f, NodeId node, uint32_t to);
+/* A new buffer of the plan in the arena. */
+uint32_t fuse_scratch(Fuse *f, Dtype dtype, int64_t elements, LocId loc);
+
+/* ---- one kernel being built ---- */
+
+typedef struct {
+    NodeId node;
+    IndexMap map;
+    InstId inst;
+} Memo;
+
+typedef struct {
+    Fuse *f;
+    Kernel *k;
+    KernelStage *s;
+    BufferList operands;
+    VEC(Memo) memo;
+    NodeId anchor;         /* computed in this kernel */
+    InstId anchor_value;   /* the ACC instruction, once in post */
+    NodeId root;           /* the value this kernel stores: computed even though it has a buffer */
+    bool failed;
+    int32_t split_axis;    /* failed: split this axis of the kernel and begin again; or -1 */
+    int64_t split_inner;
+} Build;
+
+/* The value of `node` at `map` as an instruction of b->s. INST_NONE when b->failed. */
+InstId expr_value(Build *b, NodeId node, const IndexMap *map);
+/* Applies a movement op to a copy of `map`; false: b->failed is set as the op said. */
+bool expr_move(Build *b, NodeId node, const IndexMap *map, IndexMap *out_map);
+/* An access to plan buffer `buffer` at an index, as number in b->s->accesses. */
+uint32_t expr_access(Build *b, uint32_t buffer, const Strides *strides, const IndexMap *map, bool written);
+InstId expr_push(Build *b, KernelInst inst);
+InstId expr_scalar(Build *b, ScalarOp op, Dtype dtype, InstId x, InstId y, InstId z);
+/* The kernel's operand number for a plan buffer. */
+uint32_t expr_operand(Build *b, uint32_t buffer, bool written);
+
+/* Collapses neighbouring axes where every access allows it, then chooses grid, block and vector axis. All axes of the stage
+ * but the reduced ones are listed in s->free_axes, in the order of the result's storage. */
+void fuse_shape_nest(Build *b);
+/* The same for a contraction: axes of both operands and the result go to the grid. */
+void fuse_shape_contract(Build *b);
+
+/* For a scatter: `grid` lists the axes that index and result share; stages keep their own. */
+void fuse_shape_scatter(Build *b, const uint32_t *grid, uint32_t n_grid);
+
+/* Merges drafts over the same units, from the first on. */
+void fuse_merge(Fuse *f);
+
+#endif

@@ -1,0 +1,280 @@
+/* fuse_shape.c: from a list of axes to a grid, a block and a vector axis.
+ *
+ * First neighbouring axes become one wherever every access of the kernel walks them as one: most element-wise kernels end
+ * with a single long axis. Then the grid is chosen from shapes alone, never from the number of threads: units of some
+ * hundreds to thousands of elements. */
+#include "passes/fuse.h"
+
+#include <string.h>
+
+enum {
+    UNIT_ELEMENTS = 512, /* a unit should have at least about so many */
+    LONG_AXIS = 2048,    /* from here on an axis is cut into blocks */
+    BLOCK = 1024,
+    ROW_MAX = 8192,      /* rows up to this length stay whole in a unit */
+    LANES = 8            /* an axis shorter than this is a poor vector axis */
+};
+
+typedef void AffineVisit(Affine *e, void *arg);
+
+/* Every affine expression of a stage. */
+static void visit_stage(KernelStage *s, AffineVisit *visit, void *arg)
+{
+    for (uint32_t i = 0; i < s->accesses.n; i++) {
+        visit(&s->accesses.at[i].offset, arg);
+        for (uint32_t j = 0; j < s->accesses.at[i].guards.n; j++)
+            visit(&s->accesses.at[i].guards.at[j].e, arg);
+    }
+    for (uint32_t i = 0; i < s->insts.n; i++)
+        if (s->insts.at[i].kind == INST_INDEX)
+            visit(&s->insts.at[i].affine, arg);
+}
+
+static void visit_kernel(Kernel *k, AffineVisit *visit, void *arg)
+{
+    for (uint32_t i = 0; i < k->stages.n; i++)
+        visit_stage(&k->stages.at[i], visit, arg);
+}
+
+typedef struct {
+    uint32_t outer, inner;
+    int64_t extent;
+    bool fits;
+} Pair;
+
+static void check_pair(Affine *e, void *arg)
+{
+    Pair *p = arg;
+    int64_t want;
+    p->fits &= !__builtin_mul_overflow(e->coef[p->inner], p->extent, &want) && e->coef[p->outer] == want;
+}
+
+static void drop_axis(Affine *e, void *arg)
+{
+    e->coef[*(uint32_t *)arg] = 0;
+}
+
+static void remove_at(uint32_t *list, uint32_t *n, uint32_t i)
+{
+    memmove(list + i, list + i + 1, (*n - i - 1) * sizeof *list);
+    --*n;
+}
+
+static void collapse(Kernel *k, uint32_t *list, uint32_t *n)
+{
+    for (uint32_t i = 0; i < *n;) /* an axis of extent 1 is no axis */
+        if (k->axes.at[list[i]].extent.n == 1 && !k->axes.at[list[i]].extent.k) {
+            visit_kernel(k, drop_axis, &list[i]);
+            remove_at(list, n, i);
+        } else {
+            i++;
+        }
+    for (uint32_t i = *n; i-- > 1;) {
+        Dim o = k->axes.at[list[i - 1]].extent, *d = &k->axes.at[list[i]].extent;
+        Pair p = { list[i - 1], list[i], d->n, !d->k };
+        visit_kernel(k, check_pair, &p);
+        if (!p.fits)
+            continue;
+        *d = (Dim){ o.n * d->n, o.k * d->n };
+        visit_kernel(k, drop_axis, &list[i - 1]);
+        remove_at(list, n, i - 1);
+    }
+}
+
+typedef struct {
+    uint32_t to[KERNEL_MAX_AXES];
+} Renumbering;
+
+static void renumber(Affine *e, void *arg)
+{
+    const Renumbering *r = arg;
+    Affine old = *e;
+    memset(e->coef, 0, sizeof e->coef);
+    for (uint32_t i = 0; i < KERNEL_MAX_AXES; i++)
+        if (old.coef[i])
+            e->coef[r->to[i]] = old.coef[i];
+}
+
+static void place(Kernel *k, const KernelAxis *old, Renumbering *r, uint32_t *list, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        r->to[list[i]] = k->axes.n;
+        k->axes.at[k->axes.n] = old[list[i]];
+        list[i] = k->axes.n++;
+    }
+}
+
+/* Axes in their final order: the grid, then each stage's own. */
+static void number_axes(Build *b, uint32_t *grid, uint32_t n_grid)
+{
+    Kernel *k = b->k;
+    KernelAxis old[KERNEL_MAX_AXES];
+    Renumbering r = { { 0 } };
+    memcpy(old, k->axes.at, k->axes.n * sizeof *old);
+    k->axes.at = arena_new_array(b->f->arena, KernelAxis, KERNEL_MAX_AXES + 1);
+    k->axes.n = 0;
+    k->axes.cap = KERNEL_MAX_AXES;
+    place(k, old, &r, grid, n_grid);
+    if (!n_grid)
+        k->axes.at[k->axes.n++] = (KernelAxis){ dim_of(1) };
+    k->grid = k->axes.n;
+    for (uint32_t i = 0; i < k->stages.n; i++) {
+        place(k, old, &r, k->stages.at[i].free_axes, k->stages.at[i].n_free);
+        place(k, old, &r, k->stages.at[i].reduced_axes, k->stages.at[i].n_reduced);
+    }
+    visit_kernel(k, renumber, &r);
+}
+
+static int64_t extent(const Build *b, uint32_t axis)
+{
+    return b->k->axes.at[axis].extent.n;
+}
+
+typedef struct {
+    uint32_t last;
+    bool found;
+} RowSearch;
+
+/* A value that does not change along the last axis but does along others: something computed once a row. */
+static void find_row(Affine *e, void *arg)
+{
+    RowSearch *s = arg;
+    if (e->coef[s->last])
+        return;
+    for (uint32_t i = 0; i < KERNEL_MAX_AXES; i++)
+        s->found |= e->coef[i] != 0;
+}
+
+static int64_t product(const Build *b, const uint32_t *list, uint32_t n)
+{
+    int64_t p = 1;
+    for (uint32_t i = 0; i < n; i++)
+        p *= extent(b, list[i]);
+    return p;
+}
+
+static void keep_free(KernelStage *s, const uint32_t *list, uint32_t n)
+{
+    memcpy(s->free_axes, list, n * sizeof *list);
+    s->n_free = n;
+}
+
+/* Without a reduction. */
+static void shape_elementwise(Build *b, uint32_t *list, uint32_t n)
+{
+    Kernel *k = b->k;
+    k->block = 1;
+    if (!n) {
+        k->vector = VECTOR_NONE;
+        keep_free(b->s, list, 0);
+        number_axes(b, list, 0);
+        return;
+    }
+    uint32_t last = list[n - 1];
+    RowSearch row = { last, false };
+    visit_stage(b->s, find_row, &row);
+    uint32_t inner = 1; /* axes that stay within a unit */
+    bool rows = row.found && n > 1 && extent(b, last) <= ROW_MAX;
+    if (!rows && (n == 1 || extent(b, last) >= UNIT_ELEMENTS)) {
+        k->block = extent(b, last) > LONG_AXIS ? BLOCK : extent(b, last) ? extent(b, last) : 1;
+        k->vector = (int32_t)n - 1;
+        keep_free(b->s, list, 0);
+        number_axes(b, list, n);
+        return;
+    }
+    while (!rows && inner < n && product(b, list + n - inner, inner) < UNIT_ELEMENTS)
+        inner++;
+    k->vector = VECTOR_INNER;
+    keep_free(b->s, list + n - inner, inner);
+    number_axes(b, list, n - inner);
+}
+
+/* Whether some load of the body walks `axis` with stride 1. */
+static bool contiguous_along(const KernelStage *s, uint32_t axis)
+{
+    for (uint32_t i = 0; i < s->body_insts; i++) {
+        const KernelInst *x = &s->insts.at[i];
+        if (x->kind == INST_LOAD && s->accesses.at[x->access].offset.coef[axis] == 1)
+            return true;
+    }
+    return false;
+}
+
+static void shape_reduction(Build *b, uint32_t *list, uint32_t n)
+{
+    Kernel *k = b->k;
+    KernelStage *s = b->s;
+    k->block = 1;
+    k->vector = VECTOR_INNER;
+    uint32_t contiguous = UINT32_MAX;
+    for (uint32_t i = 0; i < s->n_reduced; i++)
+        if (contiguous_along(s, s->reduced_axes[i]))
+            contiguous = i;
+    bool across = n && extent(b, list[n - 1]) >= LANES &&
+                  (contiguous == UINT32_MAX || extent(b, s->reduced_axes[contiguous]) < LANES) &&
+                  (contiguous != UINT32_MAX || contiguous_along(s, list[n - 1]));
+    if (across) { /* neighbouring results side by side in the lanes */
+        k->vector = (int32_t)n - 1;
+        k->block = extent(b, list[n - 1]) > UNIT_ELEMENTS ? UNIT_ELEMENTS / 4 : extent(b, list[n - 1]);
+    } else if (contiguous != UINT32_MAX) { /* lanes along the contiguous axis, which must be the last */
+        uint32_t axis = s->reduced_axes[contiguous];
+        remove_at(s->reduced_axes, &s->n_reduced, contiguous);
+        s->reduced_axes[s->n_reduced++] = axis;
+    }
+    keep_free(s, list, 0);
+    number_axes(b, list, n);
+}
+
+void fuse_shape_nest(Build *b)
+{
+    uint32_t list[KERNEL_MAX_AXES], n = b->s->n_free;
+    memcpy(list, b->s->free_axes, n * sizeof *list);
+    collapse(b->k, list, &n);
+    collapse(b->k, b->s->reduced_axes, &b->s->n_reduced);
+    if (b->s->accums.n)
+        shape_reduction(b, list, n);
+    else
+        shape_elementwise(b, list, n);
+}
+
+/* The load behind an operand of a contraction. */
+static const KernelAccess *operand_access(const KernelStage *s, InstId i)
+{
+    while (s->insts.at[i].kind != INST_LOAD)
+        i = s->insts.at[i].a;
+    return &s->accesses.at[s->insts.at[i].access];
+}
+
+void fuse_shape_contract(Build *b)
+{
+    KernelStage *s = b->s;
+    uint32_t grid[KERNEL_MAX_AXES], n_grid = 0;
+    const KernelAccess *x = operand_access(s, s->a), *y = operand_access(s, s->b);
+    for (uint32_t i = 0; i < s->n_free;) /* in both operands and the result: one product for each */
+        if (x->offset.coef[s->free_axes[i]] && y->offset.coef[s->free_axes[i]]) {
+            grid[n_grid++] = s->free_axes[i];
+            remove_at(s->free_axes, &s->n_free, i);
+        } else {
+            i++;
+        }
+    collapse(b->k, grid, &n_grid);
+    collapse(b->k, s->free_axes, &s->n_free);
+    collapse(b->k, s->reduced_axes, &s->n_reduced);
+    b->k->block = 1;
+    b->k->vector = VECTOR_INNER;
+    number_axes(b, grid, n_grid);
+}
+
+void fuse_shape_scatter(Build *b, const uint32_t *grid, uint32_t n_grid)
+{
+    Kernel *k = b->k;
+    uint32_t list[KERNEL_MAX_AXES];
+    memcpy(list, grid, n_grid * sizeof *list);
+    k->vector = n_grid ? (int32_t)n_grid - 1 : VECTOR_NONE;
+    k->block = n_grid ? extent(b, list[n_grid - 1]) : 1;
+    if (k->block > BLOCK / 16)
+        k->block = BLOCK / 16;
+    if (k->block < 1)
+        k->block = 1;
+    number_axes(b, list, n_grid);
+}
