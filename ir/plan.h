@@ -51,6 +51,7 @@ typedef struct {
 typedef struct Program {
     Unit *unit;
     VEC(Kernel *) kernels;
+    VEC(const char *) texts; /* of the kernels: equal texts are one kernel */
     VEC(Plan) plans;        /* one for each entry of the unit, in order */
     int64_t arena_bytes;    /* maximum over the plans */
     VEC(int64_t) tensor_offsets; /* of unit->tensors within the tensor region of the context */

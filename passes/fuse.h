@@ -42,7 +42,7 @@ typedef struct Fuse {
     NodeId *below;       /* of a value in an epilogue: the operand that leads down to the anchor, or NODE_NONE */
     uint32_t *buffer;    /* by node, of roots and leaves; BUFFER_NONE elsewhere */
     Strides *strides;    /* by node, of what has a buffer */
-    uint32_t *tensor_buffer, *input_buffer, status_buffer;
+    uint32_t status_buffer;
     VEC(Draft) drafts;
     bool restart;        /* `forced` changed: choose roots again */
 } Fuse;

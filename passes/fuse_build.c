@@ -27,35 +27,35 @@ static const char *dot_letters(const Graph *g, NodeId dot, uint32_t side)
     return side == 0 ? spec : side == 1 ? strchr(spec, ',') + 1 : strstr(spec, "->") + 2;
 }
 
+static uint32_t dot_extents(const Graph *g, NodeId dot, Dim *out)
+{
+    uint32_t n = 0;
+    const Shape *s = graph_shape(g, graph_operand(g, dot, 0)), *t = graph_shape(g, graph_operand(g, dot, 1));
+    const char *a = dot_letters(g, dot, 0), *b = dot_letters(g, dot, 1), *c = dot_letters(g, dot, 2);
+    for (uint32_t i = 0; i < s->rank; i++)
+        if (!strchr(c, a[i]))
+            out[n++] = s->dim[i];
+    for (uint32_t i = 0; i < t->rank; i++) /* letters of the second operand alone */
+        if (!strchr(c, b[i]) && !memchr(a, b[i], s->rank))
+            out[n++] = t->dim[i];
+    return n;
+}
+
 /* The extents an anchor reduces over, in order. */
 static uint32_t anchor_extents(const Graph *g, NodeId anchor, Dim *out)
 {
-    uint32_t n = 0;
+    LowerKind lower = op_defs[graph_node(g, anchor)->op]->lower;
+    if (lower == LOWER_CONTRACT)
+        return dot_extents(g, anchor, out);
     const Shape *s = graph_shape(g, graph_operand(g, anchor, 0));
-    switch (op_defs[graph_node(g, anchor)->op]->lower) {
-    case LOWER_CONTRACT: {
-        const char *a = dot_letters(g, anchor, 0), *c = dot_letters(g, anchor, 2);
-        for (uint32_t i = 0; i < s->rank; i++)
-            if (!strchr(c, a[i]))
-                out[n++] = s->dim[i];
-        const Shape *t = graph_shape(g, graph_operand(g, anchor, 1));
-        const char *b = dot_letters(g, anchor, 1);
-        for (uint32_t i = 0; i < t->rank; i++) /* letters of the second operand alone */
-            if (!strchr(c, b[i]) && !memchr(a, b[i], s->rank))
-                out[n++] = t->dim[i];
-        break;
+    if (lower != LOWER_REDUCE) {
+        out[0] = s->dim[graph_attr(g, anchor, "axis")->i];
+        return 1;
     }
-    case LOWER_ARG_REDUCE:
-    case LOWER_SCAN:
-        out[n++] = s->dim[graph_attr(g, anchor, "axis")->i];
-        break;
-    default: {
-        const AttrValue *axes = graph_attr(g, anchor, "axes");
-        for (uint32_t i = 0; i < axes->count; i++)
-            out[n++] = s->dim[axes->ints[i]];
-    }
-    }
-    return n;
+    const AttrValue *axes = graph_attr(g, anchor, "axes");
+    for (uint32_t i = 0; i < axes->count; i++)
+        out[i] = s->dim[axes->ints[i]];
+    return axes->count;
 }
 
 /* Inserts `added` after `axis` in the list that has it. */

@@ -23,6 +23,11 @@ bool pass_expand(Unit *u);
 /* Exact rewrites: removes `var`, computes before broadcasting, drops movements that cancel. */
 bool pass_simplify(Unit *u);
 
+/* Forms the kernels of every entry, in order of execution: unit->program. See fuse.c. */
+bool pass_fuse(Unit *u);
+/* Offsets and peaks of unit->program. See memplan.c. */
+bool pass_memplan(Unit *u);
+
 /* An empty graph with old's name, batch and inputs, into which a pass emits. */
 Graph *pass_begin(const Graph *old);
 /* Gives g the outputs of old, whose nodes are renamed through map. False, with an internal error, when one has no new node. */

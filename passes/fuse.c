@@ -1,0 +1,369 @@
+/* fuse.c: a Unit's graphs to plans of kernels.
+ *
+ * Needs: primitive, simple graphs. Gives: unit->program, with plans in order of execution.
+ * A plan has three parts: what computes, the guard, what writes tensors. A result that updates a tensor is stored right into
+ * it when everything else that needs it comes after the guard too; else it is kept in the arena and copied behind the guard.
+ * Readers of a tensor's old value run before its writer; where that has no order (a swap), a copy breaks the circle. */
+#include "passes/fuse.h"
+
+#include "passes/pass.h"
+#include "passes/plan.h"
+
+#include <string.h>
+
+static void row_major(const Shape *s, Strides *out)
+{
+    int64_t stride = 1;
+    for (uint32_t i = s->rank; i-- > 0; stride *= s->dim[i].n > 0 ? s->dim[i].n : 1)
+        out->at[i] = stride;
+}
+
+static uint32_t add_buffer(Fuse *f, BufferKind kind, uint32_t index, Dtype dtype, const Shape *s, LocId loc)
+{
+    int64_t n = 0;
+    shape_elements(s, &n);
+    PlanBuffer b = { .kind = kind, .index = index, .dtype = dtype, .bytes = n * (int64_t)dtype_size(dtype), .loc = loc };
+    vec_push(f->arena, &f->plan->buffers, b);
+    return f->plan->buffers.n - 1;
+}
+
+uint32_t fuse_scratch(Fuse *f, Dtype dtype, int64_t elements, LocId loc)
+{
+    Shape s = { .rank = 1, .dim = { dim_of(elements) } };
+    return add_buffer(f, BUFFER_ARENA, 0, dtype, &s, loc);
+}
+
+static void leaf_buffer(Fuse *f, NodeId n)
+{
+    const Graph *g = f->g;
+    const Node *node = graph_node(g, n);
+    const Shape *s = graph_shape(g, n);
+    Dtype t = graph_dtype(g, n);
+    uint32_t b = BUFFER_NONE;
+    switch (node->op) {
+    case OP_input: b = add_buffer(f, BUFFER_INPUT, (uint32_t)graph_attr(g, n, "index")->i, t, s, node->loc); break;
+    case OP_tensor: b = add_buffer(f, BUFFER_TENSOR, (uint32_t)graph_attr(g, n, "index")->i, t, s, node->loc); break;
+    case OP_clock: b = add_buffer(f, BUFFER_CLOCK, (uint32_t)clock_field(graph_attr(g, n, "field")->s), t, s, node->loc); break;
+    case OP_constant:
+        b = add_buffer(f, BUFFER_CONST, 0, t, s, node->loc);
+        f->plan->buffers.at[b].data = graph_attr(g, n, "data")->data;
+        break;
+    default: break;
+    }
+    f->buffer[n] = b;
+    row_major(s, &f->strides[n]);
+}
+
+/* late[n]: only writes of tensors need n. */
+static uint8_t *find_late(Fuse *f)
+{
+    const Graph *g = f->g;
+    uint8_t *late = arena_alloc(f->arena, g->nodes.n), *early = arena_alloc(f->arena, g->nodes.n);
+    for (uint32_t i = 0; i < g->outputs.n; i++)
+        if (g->outputs.at[i].updates < 0)
+            early[g->outputs.at[i].node] = 1;
+    /* What feeds an update without being one itself is needed before the guard: its kernel writes no tensor. */
+    uint8_t *update = arena_alloc(f->arena, g->nodes.n);
+    for (uint32_t i = 0; i < g->outputs.n; i++)
+        if (g->outputs.at[i].updates >= 0)
+            update[g->outputs.at[i].node]++;
+    for (NodeId n = g->nodes.n; n-- > 0;) {
+        if (!f->live[n])
+            continue;
+        bool inlined_early = early[n];
+        for (uint32_t i = 0; i < g->nodes.at[n].count && (inlined_early || (f->root[n] && !update[n])); i++)
+            early[graph_operand(g, n, i)] = 1;
+        late[n] = update[n] == 1 && !early[n] && op_defs[g->nodes.at[n].op]->lower != LOWER_NONE;
+    }
+    return late;
+}
+
+static uint32_t result_buffer(Fuse *f, uint32_t output)
+{
+    uint32_t index = 0;
+    for (uint32_t i = 0; i < output; i++)
+        index += f->g->outputs.at[i].updates < 0;
+    const Output *o = &f->g->outputs.at[output];
+    return add_buffer(f, BUFFER_OUTPUT, index, graph_dtype(f->g, o->node), graph_shape(f->g, o->node), 0);
+}
+
+static uint32_t update_buffer(Fuse *f, const Output *o)
+{
+    const Tensor *t = &f->g->unit->tensors.at[o->updates];
+    return add_buffer(f, BUFFER_TENSOR, (uint32_t)o->updates, t->dtype, &t->shape, t->loc);
+}
+
+/* Where each root is stored; outputs that need a copy of their own stay unplaced. */
+static void place_roots(Fuse *f, const uint8_t *late, bool *placed, const uint8_t *no_tensor)
+{
+    const Graph *g = f->g;
+    for (uint32_t i = 0; i < g->outputs.n; i++) {
+        const Output *o = &g->outputs.at[i];
+        if (!f->root[o->node] || f->buffer[o->node] != BUFFER_NONE)
+            continue;
+        if (o->updates < 0)
+            f->buffer[o->node] = result_buffer(f, i);
+        else if (late[o->node] && !no_tensor[o->node])
+            f->buffer[o->node] = update_buffer(f, o);
+        else
+            continue;
+        placed[i] = true;
+    }
+    for (NodeId n = 0; n < g->nodes.n; n++)
+        if (f->live[n] && f->root[n]) {
+            if (f->buffer[n] == BUFFER_NONE)
+                f->buffer[n] = add_buffer(f, BUFFER_ARENA, 0, graph_dtype(g, n), graph_shape(g, n), graph_node(g, n)->loc);
+            row_major(graph_shape(g, n), &f->strides[n]);
+        }
+}
+
+/* Whether a draft reads, elsewhere than where it writes, the tensor that it writes. */
+static bool disturbs_itself(const Fuse *f, const Draft *d)
+{
+    if (d->writes < 0)
+        return false;
+    if (!d->kernel)
+        return true;
+    const KernelAccess *store = NULL;
+    for (uint32_t pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; i < d->kernel->stages.n; i++) {
+            const KernelStage *s = &d->kernel->stages.at[i];
+            for (uint32_t j = 0; j < s->accesses.n; j++) {
+                const KernelAccess *a = &s->accesses.at[j];
+                const PlanBuffer *b = &f->plan->buffers.at[d->buffers.at[a->buffer]];
+                if (b->kind != BUFFER_TENSOR || (int32_t)b->index != d->writes)
+                    continue;
+                bool writes = d->kernel->buffers.at[a->buffer].written;
+                if (!pass && writes)
+                    store = a;
+                if (pass && !writes && (!store || d->kernel->stages.n > 1 || s->accums.n || s->kind == STAGE_CONTRACT ||
+                                        a->index != INST_NONE || a->guards.n ||
+                                        memcmp(&a->offset, &store->offset, sizeof a->offset)))
+                    return true;
+            }
+        }
+    return false;
+}
+
+static void begin_entry(Fuse *f, const Graph *g)
+{
+    uint32_t n = g->nodes.n;
+    f->g = g;
+    f->live = graph_live(f->arena, g);
+    f->users = arena_new_array(f->arena, uint32_t, n);
+    f->root = arena_alloc(f->arena, n);
+    f->forced = arena_alloc(f->arena, n);
+    f->anchor = arena_new_array(f->arena, NodeId, n);
+    f->below = arena_new_array(f->arena, NodeId, n);
+    f->buffer = arena_new_array(f->arena, uint32_t, n);
+    f->strides = arena_new_array(f->arena, Strides, n);
+}
+
+/* One attempt: roots, buffers, drafts. False: something more must be stored; try again. */
+static bool form_kernels(Fuse *f, uint8_t *no_tensor)
+{
+    const Graph *g = f->g;
+    bool *placed = arena_new_array(f->arena, bool, g->outputs.n);
+    f->restart = false;
+    f->drafts.n = f->plan->buffers.n = 0;
+    for (NodeId n = 0; n < g->nodes.n; n++) {
+        f->buffer[n] = BUFFER_NONE;
+        if (f->live[n] && op_defs[g->nodes.at[n].op]->lower == LOWER_NONE)
+            leaf_buffer(f, n);
+    }
+    Shape scalar = { 0 };
+    f->status_buffer = add_buffer(f, BUFFER_STATUS, 0, DT_U32, &scalar, 0);
+    fuse_choose_roots(f);
+    place_roots(f, find_late(f), placed, no_tensor);
+    for (NodeId n = 0; n < g->nodes.n && !f->restart; n++) {
+        if (!f->live[n] || !f->root[n])
+            continue;
+        fuse_build(f, n, f->buffer[n], &f->strides[n]);
+        if (f->drafts.n && disturbs_itself(f, &f->drafts.at[f->drafts.n - 1])) {
+            no_tensor[n] = 1;
+            f->restart = true;
+        }
+    }
+    for (uint32_t i = 0; i < g->outputs.n && !f->restart; i++) {
+        const Output *o = &g->outputs.at[i];
+        Strides s;
+        if (placed[i])
+            continue;
+        row_major(graph_shape(g, o->node), &s);
+        fuse_build_copy(f, o->node, o->updates < 0 ? result_buffer(f, i) : update_buffer(f, o), &s);
+    }
+    return !f->restart;
+}
+
+static bool reads(const Draft *d, uint32_t buffer)
+{
+    for (uint32_t i = 0; i < d->buffers.n; i++)
+        if (d->buffers.at[i] == buffer && !(d->kernel && d->kernel->buffers.at[i].written))
+            return true;
+    return false;
+}
+
+static bool writes_buffer(const Draft *d, uint32_t buffer)
+{
+    for (uint32_t i = 0; d->kernel && i < d->buffers.n; i++)
+        if (d->buffers.at[i] == buffer && d->kernel->buffers.at[i].written)
+            return true;
+    return false;
+}
+
+/* Whether draft i reads the value that `tensor` had when the entry began. */
+static bool reads_old(const Fuse *f, const Draft *d, int32_t tensor)
+{
+    for (uint32_t i = 0; i < d->buffers.n; i++) {
+        const PlanBuffer *b = &f->plan->buffers.at[d->buffers.at[i]];
+        bool fresh = false;
+        if (b->kind != BUFFER_TENSOR || (int32_t)b->index != tensor || (d->kernel && d->kernel->buffers.at[i].written))
+            continue;
+        for (uint32_t j = 0; j < f->drafts.n; j++)
+            fresh |= writes_buffer(&f->drafts.at[j], d->buffers.at[i]);
+        if (!fresh)
+            return true;
+    }
+    return false;
+}
+
+/* drafts[i] may run next: what it reads is there, and nobody still needs what it overwrites. */
+static bool is_ready(const Fuse *f, uint32_t i, const uint8_t *done)
+{
+    const Draft *d = &f->drafts.at[i];
+    for (uint32_t j = 0; j < f->drafts.n; j++) {
+        const Draft *o = &f->drafts.at[j];
+        if (done[j] || i == j)
+            continue;
+        if (d->writes >= 0 && reads_old(f, o, d->writes))
+            return false;
+        for (uint32_t b = 0; b < d->buffers.n; b++)
+            if (d->buffers.at[b] != f->status_buffer && reads(d, d->buffers.at[b]) && writes_buffer(o, d->buffers.at[b]))
+                return false;
+    }
+    return true;
+}
+
+/* Puts drafts in order: those before the guard first. Returns how many those are, or UINT32_MAX for a circle, whose first
+ * tensor write is given up (no_tensor). */
+static uint32_t order_drafts(Fuse *f, uint8_t *no_tensor)
+{
+    uint32_t n = f->drafts.n, at = 0, before = UINT32_MAX;
+    Draft *sorted = arena_new_array(f->arena, Draft, n);
+    uint8_t *done = arena_alloc(f->arena, n);
+    for (int late = 0; late < 2; late++) {
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (uint32_t i = 0; i < n; i++)
+                if (!done[i] && (late || f->drafts.at[i].writes < 0) && is_ready(f, i, done)) {
+                    sorted[at++] = f->drafts.at[i];
+                    done[i] = 1;
+                    moved = true;
+                    break;
+                }
+        }
+        if (!late)
+            before = at;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        for (NodeId v = 0; !done[i] && v < f->g->nodes.n; v++)
+            if (f->drafts.at[i].writes >= 0 && f->root[v] && writes_buffer(&f->drafts.at[i], f->buffer[v])) {
+                no_tensor[v] = 1;
+                return UINT32_MAX;
+            }
+    assert(at == n);
+    memcpy(f->drafts.at, sorted, n * sizeof *sorted);
+    return before;
+}
+
+static uint32_t intern_kernel(Program *p, Kernel *k)
+{
+    const char *text = kernel_text(p->unit->arena, k);
+    for (uint32_t i = 0; i < p->kernels.n; i++)
+        if (!strcmp(p->texts.at[i], text))
+            return i;
+    vec_push(p->unit->arena, &p->kernels, k);
+    vec_push(p->unit->arena, &p->texts, text);
+    return p->kernels.n - 1;
+}
+
+static void push_guard(Fuse *f, bool loss)
+{
+    PlanItem item = { .kind = PLAN_GUARD };
+    for (uint32_t i = 0; loss && i < f->plan->buffers.n; i++)
+        if (f->plan->buffers.at[i].kind == BUFFER_OUTPUT && f->plan->buffers.at[i].index == 0) {
+            vec_push(f->arena, &item.buffers, i);
+            item.loc = f->g->outputs.at[0].node < f->g->nodes.n ? graph_node(f->g, f->g->outputs.at[0].node)->loc : 0;
+            break;
+        }
+    vec_push(f->arena, &f->plan->items, item);
+}
+
+static void push_items(Fuse *f, uint32_t before)
+{
+    bool step = f->plan->entry->kind == ENTRY_STEP, indexed = false;
+    for (uint32_t i = 0; i < f->drafts.n; i++) {
+        const Draft *d = &f->drafts.at[i];
+        if (i == before && (step || indexed))
+            push_guard(f, step);
+        indexed |= d->kernel && d->kernel->status >= 0;
+        PlanItem item = { .kind = d->kernel ? PLAN_KERNEL : PLAN_CALL, .call = d->call, .loc = d->loc };
+        if (d->kernel)
+            item.kernel = intern_kernel(f->program, d->kernel);
+        for (uint32_t j = 0; j < d->args.n; j++)
+            vec_push(f->arena, &item.args, d->args.at[j]);
+        for (uint32_t j = 0; j < d->buffers.n; j++)
+            vec_push(f->arena, &item.buffers, d->buffers.at[j]);
+        vec_push(f->arena, &f->plan->items, item);
+    }
+    if (before >= f->drafts.n && (step || indexed))
+        push_guard(f, step);
+}
+
+bool plan_entry(Program *program, Plan *plan)
+{
+    Fuse f = { .program = program, .plan = plan, .arena = program->unit->arena };
+    begin_entry(&f, plan->entry->graph);
+    uint8_t *no_tensor = arena_alloc(f.arena, f.g->nodes.n);
+    uint32_t before = UINT32_MAX;
+    /* Each attempt stores one more value than the one before, or updates one tensor less in place. */
+    for (uint32_t attempt = 0; attempt <= 2 * f.g->nodes.n && before == UINT32_MAX; attempt++)
+        if (form_kernels(&f, no_tensor))
+            before = order_drafts(&f, no_tensor);
+    if (before == UINT32_MAX)
+        return pass_internal(program->unit, plan->entry->loc, "no kernels for `%s`", plan->entry->name);
+    fuse_merge(&f);
+    before = 0;
+    while (before < f.drafts.n && f.drafts.at[before].writes < 0)
+        before++;
+    push_items(&f, before);
+    return true;
+}
+
+bool pass_fuse(Unit *u)
+{
+    Program *p = arena_make(u->arena, Program);
+    p->unit = u;
+    for (uint32_t i = 0; i < u->entries.n; i++) {
+        vec_push(u->arena, &p->plans, (Plan){ .entry = &u->entries.at[i] });
+        if (!plan_entry(p, &p->plans.at[i]))
+            return false;
+    }
+    u->program = p;
+    return true;
+}
+
+bool pass_memplan(Unit *u)
+{
+    Program *p = u->program;
+    for (uint32_t i = 0; i < p->plans.n; i++) {
+        if (!plan_memory(u, &p->plans.at[i]))
+            return false;
+        const char *bad = plan_check(u->arena, &p->plans.at[i]);
+        if (bad)
+            return pass_internal(u, p->plans.at[i].entry->loc, "memory plan: %s", bad);
+        if (p->plans.at[i].arena_bytes > p->arena_bytes)
+            p->arena_bytes = p->plans.at[i].arena_bytes;
+    }
+    return plan_tensors(u, p);
+}
