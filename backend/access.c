@@ -1,13 +1,12 @@
 /* access.c: where an access lies and how it is read: one element for all lanes, neighbours, or a gather. */
-#include "backend/access.h"
+#include "backend/inst.h"
 
 static int64_t lane_stride(const Affine *f, const AccessPoint *p)
 {
     return p->lanes > 1 ? f->coef[p->lane_axis] : 0;
 }
 
-/* The affine value at each lane: scalar when all lanes agree. */
-static LLVMValueRef lane_affine(Emit *e, const Affine *f, const AccessPoint *p)
+LLVMValueRef access_affine(Emit *e, const Affine *f, const AccessPoint *p)
 {
     LLVMValueRef v = emit_affine(e, f, p->at);
     int64_t stride = lane_stride(f, p);
@@ -22,7 +21,7 @@ LLVMValueRef access_guards(Emit *e, const KernelAccess *x, const AccessPoint *p)
     LLVMValueRef all = NULL;
     for (uint32_t i = 0; i < x->guards.n; i++) {
         const KernelGuard *g = &x->guards.at[i];
-        LLVMValueRef v = lane_affine(e, &g->e, p);
+        LLVMValueRef v = access_affine(e, &g->e, p);
         int lanes = emit_lanes(v);
         LLVMValueRef lo = emit_splat(e, emit_i64(e, g->lo), lanes), hi = emit_splat(e, emit_extent(e, g->hi), lanes);
         all = emit_and(e, all, LLVMBuildICmp(e->b, LLVMIntSGE, v, lo, ""));
@@ -75,7 +74,7 @@ static Place find_place(Emit *e, const KernelAccess *x, const AccessPoint *p, LL
     int lanes = emit_lanes(index);
     LLVMValueRef safe = LLVMBuildSelect(e->b, ok, index, LLVMConstNull(LLVMTypeOf(index)), "");
     safe = LLVMBuildMul(e->b, safe, emit_splat(e, emit_i64(e, x->index_stride), lanes), "");
-    LLVMValueRef affine = lanes > 1 ? lane_affine(e, &x->offset, p) : emit_affine(e, &x->offset, p->at);
+    LLVMValueRef affine = lanes > 1 ? access_affine(e, &x->offset, p) : emit_affine(e, &x->offset, p->at);
     if (emit_lanes(affine) != lanes)
         affine = emit_splat(e, affine, lanes);
     at.offset = LLVMBuildAdd(e->b, affine, safe, "");
@@ -111,7 +110,7 @@ LLVMValueRef access_load(Emit *e, const KernelAccess *x, const AccessPoint *p, L
 
 static LLVMValueRef add_values(Emit *e, Dtype t, LLVMValueRef a, LLVMValueRef b)
 {
-    return dtype_is_float(t) ? LLVMBuildFAdd(e->b, a, b, "") : LLVMBuildAdd(e->b, a, b, "");
+    return inst_scalar(e, SC_ADD, t, t, (LLVMValueRef[]){ a, b });
 }
 
 void access_store(Emit *e, const KernelAccess *x, const AccessPoint *p, LLVMValueRef index, LLVMValueRef v, StoreKind kind)

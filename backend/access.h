@@ -12,6 +12,8 @@ typedef struct {
     const LLVMValueRef *base;         /* base address of each of the kernel's buffers, scratch included */
 } AccessPoint;
 
+/* An affine value at p: scalar when it is the same for all lanes, else a vector of i64. */
+LLVMValueRef access_affine(Emit *e, const Affine *f, const AccessPoint *p);
 /* i1, scalar or of p's lanes: all guards of `x` hold; NULL when it has none. */
 LLVMValueRef access_guards(Emit *e, const KernelAccess *x, const AccessPoint *p);
 /* The value at the access, of the buffer's dtype: scalar when it is the same for all lanes, else a vector. `index` is the

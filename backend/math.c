@@ -1,0 +1,245 @@
+/* math.c: exp, log, tanh, sigmoid, erf and rsqrt in f32, and the small operations all functions are made of.
+ *
+ * Polynomials are minimax for the relative error of the result, found with the Remez exchange and with Lawson's weights in 140 bits.
+ * The last additions are arranged so that a small correction meets a large exact term: that is what keeps the error under one
+ * unit, with fma as without. Range reductions subtract multiples of a constant with so few bits that the products are exact.
+ * Everything is select instead of branch; NaN passes because a clamp compares and selects, which keeps it. */
+#include "backend/math.h"
+
+#include <math.h>
+
+/* ---- Small operations ---- */
+
+static bool is_wide(Emit *e, LLVMValueRef x)
+{
+    return LLVMGetTypeKind(LLVMTypeOf(x)) == LLVMVectorTypeKind ? LLVMGetElementType(LLVMTypeOf(x)) == e->f64
+                                                                : LLVMTypeOf(x) == e->f64;
+}
+
+LLVMValueRef math_const(Emit *e, LLVMValueRef like, double v)
+{
+    return emit_float(e, is_wide(e, like) ? DT_F64 : DT_F32, v, emit_lanes(like));
+}
+
+LLVMValueRef math_int(Emit *e, LLVMValueRef like, int64_t v)
+{
+    return emit_int(e, is_wide(e, like) ? DT_I64 : DT_I32, v, emit_lanes(like));
+}
+
+LLVMValueRef math_bits(Emit *e, LLVMValueRef x)
+{
+    return LLVMBuildBitCast(e->b, x, emit_type(e, is_wide(e, x) ? DT_I64 : DT_I32, emit_lanes(x)), "");
+}
+
+LLVMValueRef math_float(Emit *e, LLVMValueRef like, LLVMValueRef x)
+{
+    return LLVMBuildBitCast(e->b, x, LLVMTypeOf(like), "");
+}
+
+LLVMValueRef math_abs(Emit *e, LLVMValueRef x)
+{
+    LLVMTypeRef t = LLVMTypeOf(x);
+    return emit_intrinsic(e, "llvm.fabs", &t, 1, &x, 1);
+}
+
+LLVMValueRef math_copysign(Emit *e, LLVMValueRef magnitude, LLVMValueRef sign)
+{
+    LLVMTypeRef t = LLVMTypeOf(sign);
+    LLVMValueRef args[] = { magnitude, sign };
+    return emit_intrinsic(e, "llvm.copysign", &t, 1, args, 2);
+}
+
+LLVMValueRef math_less(Emit *e, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFCmp(e->b, LLVMRealOLT, a, b, "");
+}
+
+LLVMValueRef math_select(Emit *e, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildSelect(e->b, c, a, b, "");
+}
+
+LLVMValueRef math_clamp(Emit *e, LLVMValueRef x, double lo, double hi)
+{
+    LLVMValueRef l = math_const(e, x, lo), h = math_const(e, x, hi);
+    x = math_select(e, math_less(e, x, l), l, x);
+    return math_select(e, math_less(e, h, x), h, x);
+}
+
+LLVMValueRef math_poly(Emit *e, LLVMValueRef x, const double *c, int n)
+{
+    LLVMValueRef sum = math_const(e, x, c[n - 1]);
+    for (int i = n - 2; i >= 0; i--)
+        sum = emit_fma(e, sum, x, math_const(e, x, c[i]));
+    return sum;
+}
+
+LLVMValueRef math_sqrt(Emit *e, LLVMValueRef x)
+{
+    LLVMTypeRef t = LLVMTypeOf(x);
+    return emit_intrinsic(e, "llvm.sqrt", &t, 1, &x, 1);
+}
+
+static LLVMValueRef add(Emit *e, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFAdd(e->b, a, b, "");
+}
+
+static LLVMValueRef sub(Emit *e, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFSub(e->b, a, b, "");
+}
+
+static LLVMValueRef mul(Emit *e, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFMul(e->b, a, b, "");
+}
+
+static LLVMValueRef divide(Emit *e, LLVMValueRef a, LLVMValueRef b)
+{
+    return LLVMBuildFDiv(e->b, a, b, "");
+}
+
+/* ---- exp ---- */
+
+/* p * 2^n rounded once, p in [0.5, 2), n = t - magic an integer in [-150, 128]. Two factors, as 2^-150 is not a float; the
+ * first product is exact. AVX-512 has an instruction of the same result. */
+static LLVMValueRef scale_by_power(Emit *e, LLVMValueRef p, LLVMValueRef t, LLVMValueRef n, double magic)
+{
+    if (e->target->masks && emit_lanes(p) == 16) {
+        LLVMValueRef all = LLVMConstAllOnes(e->i16);
+        LLVMValueRef args[] = { p, n, p, all, LLVMConstInt(e->i32, 4, 0) };
+        return emit_intrinsic(e, "llvm.x86.avx512.mask.scalef.ps.512", NULL, 0, args, 5);
+    }
+    LLVMValueRef i = LLVMBuildSub(e->b, math_bits(e, t), math_bits(e, math_const(e, p, magic)), "");
+    LLVMValueRef half = LLVMBuildAShr(e->b, i, math_int(e, p, 1), ""), rest = LLVMBuildSub(e->b, i, half, "");
+    LLVMValueRef bias = math_int(e, p, 127), shift = math_int(e, p, 23);
+    half = LLVMBuildShl(e->b, LLVMBuildAdd(e->b, half, bias, ""), shift, "");
+    rest = LLVMBuildShl(e->b, LLVMBuildAdd(e->b, rest, bias, ""), shift, "");
+    return mul(e, mul(e, p, math_float(e, p, half)), math_float(e, p, rest));
+}
+
+/* e^x = 2^n e^r, r = x - n ln 2 in [-ln2/2, ln2/2]; e^r = 1 + (r + r^2 Q(r)), relative error of Q's part 2^-28.3. */
+static LLVMValueRef exp_f32(Emit *e, LLVMValueRef x)
+{
+    static const double q[] = { 0.49999993372637398447, 0.16666519519657517905, 0.04166840117352795507,
+                                0.0083688514773089069241, 0.0013814316295640917801 };
+    const double magic = 0x1.8p23; /* adding it rounds to an integer */
+    LLVMValueRef big = math_const(e, x, magic);
+    x = math_clamp(e, x, -104, 89); /* e^-104 rounds to 0, e^89 to infinity */
+    LLVMValueRef t = emit_fma(e, x, math_const(e, x, 1.4426950408889634), big), n = sub(e, t, big);
+    LLVMValueRef r = emit_fma(e, n, math_const(e, x, -0x1.62e4p-1), x);
+    r = emit_fma(e, n, math_const(e, x, -1.4286068203094172e-06), r);
+    LLVMValueRef z = emit_fma(e, math_poly(e, r, q, 5), mul(e, r, r), r);
+    return scale_by_power(e, add(e, z, math_const(e, x, 1)), t, n, magic);
+}
+
+/* ---- log ---- */
+
+/* x = 2^k m, m in [2/3, 4/3), f = m - 1: log x = k ln2_hi + f + (k ln2_lo - f^2/2 + f^3 P(f)), where k ln2_hi is exact and the
+ * error of adding f is kept. */
+static LLVMValueRef log_f32(Emit *e, LLVMValueRef x)
+{
+    static const double p[] = { 0.33333215981200567064, -0.24999797674780038605, 0.20010405991547284928, -0.16680487196831583697,
+                                0.14005867887732438093, -0.12184263639295656248, 0.139844418499370574, -0.1289167222860684391 };
+    LLVMValueRef zero = math_const(e, x, 0), infinite = math_const(e, x, INFINITY);
+    LLVMValueRef tiny = math_less(e, x, math_const(e, x, 0x1p-126));
+    LLVMValueRef normal = math_select(e, tiny, mul(e, x, math_const(e, x, 0x1p23)), x);
+    LLVMValueRef bits = math_bits(e, normal), shift = math_int(e, x, 23);
+    LLVMValueRef ki = LLVMBuildAShr(e->b, LLVMBuildSub(e->b, bits, math_int(e, x, 0x3f2aaaab), ""), shift, "");
+    LLVMValueRef m = math_float(e, x, LLVMBuildSub(e->b, bits, LLVMBuildShl(e->b, ki, shift, ""), ""));
+    LLVMValueRef k = LLVMBuildSIToFP(e->b, ki, LLVMTypeOf(x), "");
+    k = math_select(e, tiny, sub(e, k, math_const(e, x, 23)), k);
+
+    LLVMValueRef f = sub(e, m, math_const(e, x, 1));
+    LLVMValueRef u = emit_fma(e, math_poly(e, f, p, 8), f, math_const(e, x, -0.5));
+    LLVMValueRef rest = emit_fma(e, mul(e, f, f), u, mul(e, k, math_const(e, x, 1.4286068203094172e-06)));
+    LLVMValueRef head = mul(e, k, math_const(e, x, 0x1.62e4p-1)), sum = add(e, head, f);
+    LLVMValueRef lost = sub(e, f, sub(e, sum, head));
+    LLVMValueRef r = add(e, sum, add(e, lost, rest));
+
+    /* 0: -inf; below: NaN; infinity and NaN: themselves */
+    LLVMValueRef special = math_select(e, math_less(e, x, zero), math_const(e, x, NAN), x);
+    special = math_select(e, LLVMBuildFCmp(e->b, LLVMRealOEQ, x, zero, ""), math_const(e, x, -INFINITY), special);
+    LLVMValueRef finite = LLVMBuildAnd(e->b, math_less(e, zero, x), math_less(e, x, infinite), "");
+    return math_select(e, finite, r, special);
+}
+
+/* ---- tanh, sigmoid, erf, rsqrt ---- */
+
+/* |x| < 0.6: x + x^3 P(x^2). Else 1 - 2 / (e^2x + 1), which cannot exceed 1. */
+static LLVMValueRef tanh_f32(Emit *e, LLVMValueRef x)
+{
+    static const double p[] = { -0.33333298002060022459, 0.13331924121333644859, -0.053783829729871515677,
+                                0.020795969774008482391, -0.005895155928684567928 };
+    LLVMValueRef a = math_abs(e, x), z = mul(e, a, a), one = math_const(e, x, 1), two = math_const(e, x, 2);
+    LLVMValueRef small = emit_fma(e, mul(e, math_poly(e, z, p, 5), z), a, a);
+    LLVMValueRef power = exp_f32(e, mul(e, a, two));
+    LLVMValueRef large = sub(e, one, divide(e, two, add(e, power, one)));
+    return math_copysign(e, math_select(e, math_less(e, a, math_const(e, x, 0.6)), small, large), x);
+}
+
+/* e^-|x| does not overflow: 1 / (1 + e^-|x|) for x >= 0 and e^-|x| / (1 + e^-|x|) below. */
+static LLVMValueRef sigmoid_f32(Emit *e, LLVMValueRef x)
+{
+    LLVMValueRef one = math_const(e, x, 1), power = exp_f32(e, LLVMBuildFNeg(e->b, math_abs(e, x), ""));
+    LLVMValueRef below = math_less(e, x, math_const(e, x, 0));
+    return divide(e, math_select(e, below, power, one), add(e, power, one));
+}
+
+/* |x| < 0.92: x + x P(x^2). Else 1 - e^L(|x|), L minimax for log erfc weighted by erfc / erf. */
+static LLVMValueRef erf_f32(Emit *e, LLVMValueRef x)
+{
+    static const double p[] = { 0.1283791666465898388, -0.37612633854324454208, 0.11283697325952993934,
+                                -0.026859500141414985482, 0.0052012861474718729934, -0.00081455980931644862576,
+                                0.000083823922971011434163 };
+    static const double l[] = { 0.0001746831952056166068, -1.1295149242664937715, -0.63334691976307569435,
+                                -0.10828007379499215073, 0.025119416699081217931, -0.0041710587348226086976,
+                                0.00043446167966076158519, -0.000021094964716155713259 };
+    LLVMValueRef a = math_abs(e, x), z = mul(e, a, a);
+    LLVMValueRef small = emit_fma(e, math_poly(e, z, p, 7), a, a);
+    LLVMValueRef power = exp_f32(e, math_poly(e, math_clamp(e, a, 0, 4), l, 8));
+    LLVMValueRef large = sub(e, math_const(e, x, 1), power);
+    return math_copysign(e, math_select(e, math_less(e, a, math_const(e, x, 0.92)), small, large), x);
+}
+
+static LLVMValueRef rsqrt_any(Emit *e, LLVMValueRef x)
+{
+    return divide(e, math_const(e, x, 1), math_sqrt(e, x));
+}
+
+/* ---- All ---- */
+
+static LLVMValueRef function_f64(Emit *e, ScalarOp op, const LLVMValueRef *in)
+{
+    if (op == SC_RSQRT)
+        return rsqrt_any(e, in[0]);
+    if (op == SC_SIGMOID) { /* as in f32 */
+        LLVMValueRef x = in[0], one = math_const(e, x, 1), minus = LLVMBuildFNeg(e->b, math_abs(e, x), "");
+        LLVMValueRef power = math_call(e, "exp", &minus, 1);
+        LLVMValueRef below = math_less(e, x, math_const(e, x, 0));
+        return divide(e, math_select(e, below, power, one), add(e, power, one));
+    }
+    return math_call(e, scalar_name(op), in, scalar_operands(op)); /* libm has the same names */
+}
+
+LLVMValueRef math_function(Emit *e, ScalarOp op, const LLVMValueRef *in)
+{
+    if (is_wide(e, in[0]))
+        return function_f64(e, op, in);
+    if (op == SC_EXP)
+        return exp_f32(e, in[0]);
+    if (op == SC_LOG)
+        return log_f32(e, in[0]);
+    if (op == SC_TANH)
+        return tanh_f32(e, in[0]);
+    if (op == SC_SIGMOID)
+        return sigmoid_f32(e, in[0]);
+    if (op == SC_ERF)
+        return erf_f32(e, in[0]);
+    if (op == SC_RSQRT)
+        return rsqrt_any(e, in[0]);
+    if (op == SC_SIN || op == SC_COS || op == SC_TAN)
+        return math_trig(e, op, in[0]);
+    return math_wide(e, op, in);
+}
