@@ -33,7 +33,7 @@ get_target_property(backend_type backend TYPE)
 if(backend_type STREQUAL "STATIC_LIBRARY")
   target_include_directories(backend SYSTEM PRIVATE ${LLVM_INCLUDE})
   # Linked statically: a shared libLLVM alone costs 20 ms of start-up.
-  target_link_libraries(backend PUBLIC -L${LLVM_LIBDIR} ${LLVM_LIBS} z zstd tinfo stdc++ dl pthread rt m)
+  target_link_libraries(backend PUBLIC -L${LLVM_LIBDIR} ${LLVM_LIBS} xxhash z zstd tinfo stdc++ dl pthread rt m)
   if(LLD)
     target_link_options(backend PUBLIC -B${CMAKE_BINARY_DIR}/tools -fuse-ld=lld -Wl,--gc-sections)
     file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/tools)

@@ -277,6 +277,25 @@ static void anchor_body(Frame *fr, NodeId root)
     b->anchor_value = acc;
 }
 
+/* Operations and bytes of the kernel at the maximal batch, for reports and for deciding what is worth a second thread. */
+static void measure(Fuse *f, Build *b)
+{
+    for (uint32_t i = 0; i < b->k->stages.n; i++) {
+        const KernelStage *s = &b->k->stages.at[i];
+        double points = 1, sums = 1;
+        for (uint32_t j = 0; j < b->k->grid; j++)
+            points *= (double)b->k->axes.at[j].extent.n;
+        for (uint32_t j = 0; j < s->n_free; j++)
+            points *= (double)b->k->axes.at[s->free_axes[j]].extent.n;
+        for (uint32_t j = 0; j < s->n_reduced; j++)
+            sums *= (double)b->k->axes.at[s->reduced_axes[j]].extent.n;
+        double body = s->kind == STAGE_CONTRACT ? 2 : s->body_insts;
+        b->k->flops += points * (sums * body + (s->insts.n - s->body_insts));
+    }
+    for (uint32_t i = 0; i < b->operands.n; i++)
+        b->k->bytes += (double)f->plan->buffers.at[b->operands.at[i]].bytes;
+}
+
 static void push_draft(Fuse *f, Build *b, NodeId node, uint32_t to)
 {
     Draft d = { .kernel = b->k, .writes = -1, .loc = graph_node(f->g, node)->loc };
@@ -286,6 +305,7 @@ static void push_draft(Fuse *f, Build *b, NodeId node, uint32_t to)
     d.buffers.at = b->operands.at;
     d.buffers.n = b->operands.n;
     d.buffers.cap = b->operands.cap;
+    measure(f, b);
     b->k->loc = d.loc;
     b->k->name = op_defs[graph_node(f->g, node)->op]->name;
     vec_push(f->arena, &f->drafts, d);

@@ -178,6 +178,8 @@ static void join(Fuse *f, Draft *into, const Draft *from)
         }
         vec_push(f->arena, &k->stages, s);
     }
+    k->flops += o->flops;
+    k->bytes += o->bytes;
     if (o->status >= 0)
         k->status = (int32_t)joined_operand(f, into, from, (uint32_t)o->status);
 }

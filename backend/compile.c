@@ -1,0 +1,84 @@
+/* compile.c: all kernels of a Program to objects, on two threads that take the next kernel each.
+ *
+ * A kernel's symbol is a hash of its text and of the target: it names the code itself, so that equal kernels are one object
+ * wherever they come from. */
+#include "backend/compile.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <xxhash.h>
+
+enum { THREADS = 2 };
+
+typedef struct {
+    const Program *p;
+    const Target *t;
+    Compiled *c;
+    atomic_uint next;
+    atomic_int failed; /* 1 + the first kernel that failed */
+} Work;
+
+static void *work(void *arg)
+{
+    Work *w = arg;
+    for (unsigned i; (i = atomic_fetch_add(&w->next, 1)) < w->c->n && !atomic_load(&w->failed);)
+        if (!kernel_emit(w->p->kernels.at[i], w->t, w->c->symbols[i], &w->c->objects[i])) {
+            int none = 0;
+            atomic_compare_exchange_strong(&w->failed, &none, (int)i + 1);
+        }
+    return NULL;
+}
+
+static const char *kernel_symbol(Arena *a, const char *text, const Target *t)
+{
+    XXH3_state_t *state = XXH3_createState();
+    XXH3_128bits_reset(state);
+    XXH3_128bits_update(state, text, strlen(text));
+    XXH3_128bits_update(state, t->text, strlen(t->text));
+    XXH128_hash_t h = XXH3_128bits_digest(state);
+    XXH3_freeState(state);
+    return arena_printf(a, "dlk_%016llx%08llx", (unsigned long long)h.high64, (unsigned long long)(h.low64 >> 32));
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+bool program_compile(Program *p, const Target *t, Compiled *out_compiled)
+{
+    Arena *a = p->unit->arena;
+    const char **symbols = arena_new_array(a, const char *, p->kernels.n);
+    *out_compiled = (Compiled){ .n = p->kernels.n, .symbols = symbols };
+    out_compiled->objects = arena_new_array(a, KernelObject, p->kernels.n);
+    for (uint32_t i = 0; i < p->kernels.n; i++)
+        symbols[i] = kernel_symbol(a, p->texts.at[i], t);
+    double start = now();
+    Work w = { .p = p, .t = t, .c = out_compiled };
+    pthread_t other;
+    bool helped = p->kernels.n > 1 && !pthread_create(&other, NULL, work, &w);
+    work(&w);
+    if (helped)
+        pthread_join(other, NULL);
+    out_compiled->seconds = now() - start;
+    int failed = atomic_load(&w.failed);
+    if (!failed)
+        return true;
+    diag_report(p->unit->cx, DIAG_E0802, p->kernels.at[failed - 1]->loc, "no code for this part of the model: %s",
+                out_compiled->objects[failed - 1].error);
+    compiled_free(out_compiled);
+    return false;
+}
+
+void compiled_free(Compiled *c)
+{
+    for (uint32_t i = 0; i < c->n; i++)
+        kernel_object_free(&c->objects[i]);
+    c->n = 0;
+}

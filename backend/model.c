@@ -1,0 +1,347 @@
+/* model.c: lays out the context and fills the tables that the runtime walks.
+ *
+ * Needs: plans with offsets, kernels with grids. Gives: a DlrtModel that lacks only the addresses of code.
+ *   context: | header | arena | a gathered batch | tensors |
+ * The arena comes first so that a view, which shares the tensors, is a prefix of a context. */
+#include "backend/model.h"
+
+#include "ir/op.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* The runtime's enumerations are those of the IR: tables carry the numbers over. */
+static_assert((int)DT_BOOL == (int)DLRT_BOOL && (int)DT_I64 == (int)DLRT_I64 && (int)DT_COUNT == (int)DLRT_DTYPE_COUNT,
+              "dtypes have one numbering");
+static_assert((int)TENSOR_MOMENT == 2 && (int)DLRT_MOMENT == 2 && (int)TENSOR_PARAM == (int)DLRT_PARAM, "kinds of tensors");
+static_assert(offsetof(DlrtClock, own_step) == CLOCK_OWN_STEP * 8 && offsetof(DlrtClock, lr_scale) == CLOCK_LR_SCALE * 8 &&
+                  offsetof(DlrtClock, key_step) == CLOCK_KEY * 8,
+              "the clock has one order");
+
+typedef struct {
+    Program *p;
+    Arena *a;
+    const Compiled *compiled;
+    ModelTables *out;
+    DlrtModel *m;
+    VEC(const char *) notes;
+    VEC(const char *) calls;
+    VEC(DlrtField) fields;
+    int64_t tensors_at;
+} Layout;
+
+static int64_t align_up(int64_t n)
+{
+    return (n + DLRT_ALIGN - 1) / DLRT_ALIGN * DLRT_ALIGN;
+}
+
+static uint32_t note_of(Layout *l, LocId loc)
+{
+    if (!loc)
+        return 0;
+    Compiler *cx = l->p->unit->cx;
+    const Loc *place = loc_get(cx, loc);
+    const char *text = place->owner && *place->owner ? arena_printf(l->a, "%s (%s)", place->owner, loc_text(cx, loc))
+                                                     : loc_text(cx, loc);
+    for (uint32_t i = 0; i < l->notes.n; i++)
+        if (!strcmp(l->notes.at[i], text))
+            return i;
+    vec_push(l->a, &l->notes, text);
+    return l->notes.n - 1;
+}
+
+static DlrtOperand operand_of(const Layout *l, const PlanBuffer *b, bool writes)
+{
+    DlrtOperand o = { .dtype = (uint8_t)b->dtype, .writes = writes, .count = b->bytes / (int64_t)dtype_size(b->dtype) };
+    switch (b->kind) {
+    case BUFFER_ARENA:
+        o.base = DLRT_BASE_CONTEXT;
+        o.offset = l->m->arena_offset + b->offset;
+        break;
+    case BUFFER_TENSOR:
+        o.base = DLRT_BASE_SHARED;
+        o.offset = l->tensors_at + l->p->tensor_offsets.at[b->index];
+        break;
+    case BUFFER_INPUT:
+        o.base = DLRT_BASE_INPUT;
+        o.index = b->index;
+        break;
+    case BUFFER_OUTPUT:
+        o.base = DLRT_BASE_OUTPUT;
+        o.index = b->index;
+        break;
+    case BUFFER_CLOCK:
+        o.base = DLRT_BASE_CONTEXT;
+        o.offset = DLRT_CLOCK_OFFSET + 8 * (int64_t)b->index;
+        break;
+    case BUFFER_STATUS:
+        o.base = DLRT_BASE_CONTEXT;
+        o.offset = DLRT_STATUS_OFFSET;
+        break;
+    case BUFFER_CONST:
+        o.base = DLRT_BASE_CONST;
+        o.offset = b->offset;
+        break;
+    }
+    return o;
+}
+
+static uint32_t call_number(Layout *l, const char *symbol)
+{
+    for (uint32_t i = 0; i < l->calls.n; i++)
+        if (!strcmp(l->calls.at[i], symbol))
+            return i;
+    vec_push(l->a, &l->calls, symbol);
+    return l->calls.n - 1;
+}
+
+/* A call runs once for each matrix (row): the elements of its first operand over those of one, which args[1] tells. */
+static void call_units(const Layout *l, const Plan *plan, const PlanItem *item, DlrtItem *out)
+{
+    const PlanBuffer *first = &plan->buffers.at[item->buffers.at[0]];
+    int64_t n = first->bytes / (int64_t)dtype_size(first->dtype), one = item->args.n > 1 ? item->args.at[1] : 1;
+    if (!strcmp(item->call, "dlrt_call_solve"))
+        one *= one;
+    else if (!strcmp(item->call, "dlrt_call_qr"))
+        one *= item->args.at[2];
+    (void)l;
+    out->tiles = one > 0 ? n / one : 0;
+}
+
+static DlrtItem item_of(Layout *l, const Plan *plan, const PlanItem *item, DlrtOperand *operands, uint32_t first)
+{
+    DlrtItem out = { .operand_first = first, .operand_count = (uint16_t)item->buffers.n, .note = note_of(l, item->loc),
+                     .grain = 1, .tiles = 1 };
+    const Kernel *k = item->kind == PLAN_KERNEL ? l->p->kernels.at[item->kernel] : NULL;
+    switch (item->kind) {
+    case PLAN_KERNEL: {
+        const KernelGrid *g = &l->compiled->objects[item->kernel].grid;
+        out.kind = DLRT_KERNEL;
+        out.code = item->kernel;
+        out.tiles = g->tiles;
+        out.batch_scale = g->batch_scale;
+        out.batch_tile = g->batch_tile > 0 ? g->batch_tile : 1;
+        out.grain = g->grain ? g->grain : 1;
+        break;
+    }
+    case PLAN_CALL: {
+        int64_t *args = arena_new_array(l->a, int64_t, item->args.n);
+        memcpy(args, item->args.at, item->args.n * sizeof *args);
+        out.kind = DLRT_CALL;
+        out.code = call_number(l, item->call);
+        out.args = args;
+        call_units(l, plan, item, &out);
+        break;
+    }
+    case PLAN_GUARD: out.kind = DLRT_GUARD; break;
+    }
+    for (uint32_t i = 0; i < item->buffers.n; i++) {
+        bool writes = k ? k->buffers.at[i].written : item->kind == PLAN_CALL && i > 0;
+        operands[first + i] = operand_of(l, &plan->buffers.at[item->buffers.at[i]], writes);
+    }
+    return out;
+}
+
+static DlrtValue value_of(const char *name, Dtype dtype, const Shape *s, int64_t bound)
+{
+    DlrtValue v = { .name = name ? name : "", .dtype = (uint8_t)dtype, .rank = (uint8_t)s->rank, .bound = bound > 0 ? bound : -1 };
+    for (uint32_t i = 0; i < s->rank; i++) {
+        v.dims[i] = s->dim[i].n;
+        v.batch[i] = s->dim[i].k;
+    }
+    return v;
+}
+
+/* Nanoseconds on one thread, roughly: 16 operations and 8 bytes a nanosecond. */
+static int64_t plan_cost(const Layout *l, const Plan *plan)
+{
+    double ns = 0;
+    for (uint32_t i = 0; i < plan->items.n; i++)
+        if (plan->items.at[i].kind == PLAN_KERNEL) {
+            const Kernel *k = l->p->kernels.at[plan->items.at[i].kernel];
+            ns += 5 + k->flops / 16 + k->bytes / 8;
+        }
+    return ns < 1e15 ? (int64_t)ns : (int64_t)1e15;
+}
+
+static DlrtEntry entry_of(Layout *l, const Plan *plan)
+{
+    const Graph *g = plan->entry->graph;
+    uint32_t n_operands = 0, n_outputs = 0;
+    for (uint32_t i = 0; i < plan->items.n; i++)
+        n_operands += plan->items.at[i].buffers.n;
+    DlrtItem *items = arena_new_array(l->a, DlrtItem, plan->items.n);
+    DlrtOperand *operands = arena_new_array(l->a, DlrtOperand, n_operands);
+    DlrtValue *inputs = arena_new_array(l->a, DlrtValue, g->inputs.n);
+    DlrtValue *outputs = arena_new_array(l->a, DlrtValue, g->outputs.n);
+    uint32_t at = 0, flags = plan->entry->pinned ? DLRT_ENTRY_PINNED : 0;
+    for (uint32_t i = 0; i < plan->items.n; i++) {
+        items[i] = item_of(l, plan, &plan->items.at[i], operands, at);
+        at += plan->items.at[i].buffers.n;
+    }
+    for (uint32_t i = 0; i < g->inputs.n; i++) {
+        const Input *in = &g->inputs.at[i];
+        inputs[i] = value_of(in->name, in->dtype, &in->shape, in->bound);
+    }
+    for (uint32_t i = 0; i < g->outputs.n; i++) {
+        const Output *o = &g->outputs.at[i];
+        if (o->updates >= 0)
+            flags |= DLRT_ENTRY_WRITES;
+        else
+            outputs[n_outputs++] = value_of(o->name, graph_dtype(g, o->node), graph_shape(g, o->node), 0);
+    }
+    return (DlrtEntry){ .name = plan->entry->name, .items = items, .operands = operands, .inputs = inputs, .outputs = outputs,
+                        .max_batch = g->batch_max > 0 ? g->batch_max : 1, .cost = plan_cost(l, plan),
+                        .item_count = plan->items.n, .operand_count = n_operands, .input_count = g->inputs.n,
+                        .output_count = n_outputs, .flags = flags };
+}
+
+static void lay_out_tensors(Layout *l)
+{
+    const Unit *u = l->p->unit;
+    DlrtTensor *t = arena_new_array(l->a, DlrtTensor, u->tensors.n);
+    for (uint32_t i = 0; i < u->tensors.n; i++) {
+        const Tensor *from = &u->tensors.at[i];
+        int64_t n = 1;
+        shape_elements(&from->shape, &n);
+        t[i] = (DlrtTensor){ .name = from->name, .kind = from->kind == TENSOR_STAT ? DLRT_STATE : (uint8_t)from->kind,
+                             .dtype = (uint8_t)from->dtype, .rank = (uint8_t)from->shape.rank,
+                             .offset = l->tensors_at + l->p->tensor_offsets.at[i],
+                             .bytes = n * (int64_t)dtype_size(from->dtype) };
+        for (uint32_t d = 0; d < from->shape.rank; d++)
+            t[i].dims[d] = from->shape.dim[d].n;
+    }
+    l->m->tensors = t;
+    l->m->tensor_count = u->tensors.n;
+}
+
+static uint32_t field_number(Layout *l, const Input *in)
+{
+    for (uint32_t i = 0; i < l->fields.n; i++)
+        if (!strcmp(l->fields.at[i].value.name, in->name))
+            return i;
+    vec_push(l->a, &l->fields, (DlrtField){ .value = value_of(in->name, in->dtype, &in->shape, in->bound) });
+    return l->fields.n - 1;
+}
+
+static const uint32_t *fields_of(Layout *l, const Graph *g)
+{
+    uint32_t *fields = arena_new_array(l->a, uint32_t, g->inputs.n);
+    for (uint32_t i = 0; i < g->inputs.n; i++)
+        fields[i] = field_number(l, &g->inputs.at[i]);
+    return fields;
+}
+
+/* Fields of the data are the arguments of the losses, by name, in the order of the updates. */
+static void lay_out_updates(Layout *l)
+{
+    const Recipe *r = &l->p->unit->recipe;
+    DlrtUpdate *updates = arena_new_array(l->a, DlrtUpdate, r->updates.n);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->updates.n; i++)
+        for (uint32_t e = 0; e < l->p->plans.n; e++) {
+            const Entry *entry = l->p->plans.at[e].entry;
+            if (strcmp(entry->name, r->updates.at[i].entry))
+                continue;
+            updates[n++] = (DlrtUpdate){ r->updates.at[i].name, fields_of(l, entry->graph), e, (uint32_t)r->updates.at[i].times };
+        }
+    l->m->updates = updates;
+    l->m->update_count = n;
+}
+
+/* One gathered batch, for training with shuffling. */
+static int64_t lay_out_gather(Layout *l, int64_t at)
+{
+    for (uint32_t i = 0; i < l->fields.n; i++) {
+        DlrtValue *v = &l->fields.at[i].value;
+        int64_t n = (int64_t)dtype_size((Dtype)v->dtype);
+        for (uint32_t d = 0; d < v->rank; d++)
+            n *= v->dims[d];
+        if (!v->rank || v->batch[0] != 1)
+            continue;
+        l->fields.at[i].gather = at;
+        at += align_up(n);
+    }
+    return at;
+}
+
+static uint64_t hash_tensors(const Unit *u)
+{
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < u->tensors.n; i++) {
+        const Tensor *t = &u->tensors.at[i];
+        h = XXH3_64bits_withSeed(t->name, strlen(t->name), h);
+        h = XXH3_64bits_withSeed(&t->shape.dim, t->shape.rank * sizeof(Dim), h + t->dtype);
+    }
+    return h;
+}
+
+static uint64_t hash_signatures(const DlrtModel *m, uint64_t h)
+{
+    for (uint32_t i = 0; i < m->entry_count; i++) {
+        const DlrtEntry *e = &m->entries[i];
+        h = XXH3_64bits_withSeed(e->name, strlen(e->name), h + (uint64_t)e->max_batch);
+        for (uint32_t j = 0; j < e->input_count + e->output_count; j++) {
+            const DlrtValue *v = j < e->input_count ? &e->inputs[j] : &e->outputs[j - e->input_count];
+            h = XXH3_64bits_withSeed(v->name, strlen(v->name), h + v->dtype);
+            h = XXH3_64bits_withSeed(v->dims, sizeof v->dims, h);
+        }
+    }
+    return h;
+}
+
+static void fill_recipe(Layout *l)
+{
+    const Recipe *r = &l->p->unit->recipe;
+    DlrtModel *m = l->m;
+    m->batch = r->present ? r->batch : 0;
+    m->steps = r->steps > 0 ? r->steps : 0;
+    m->epochs = r->epochs > 0 ? r->epochs : 0;
+    m->seed = r->seed;
+    m->shuffle = r->shuffle;
+    int64_t numbers[] = { r->batch, r->epochs, r->steps, (int64_t)r->seed, r->shuffle };
+    m->recipe_hash = XXH3_64bits(numbers, sizeof numbers);
+}
+
+ModelTables *model_tables(Program *p, const Compiled *c, const Target *t)
+{
+    Arena *a = p->unit->arena;
+    ModelTables *out = arena_make(a, ModelTables);
+    Layout l = { .p = p, .a = a, .compiled = c, .out = out, .m = &out->model };
+    DlrtModel *m = l.m;
+    *m = (DlrtModel){ .magic = DLRT_MAGIC, .version = DLRT_VERSION, .cpu_features = t->features, .name = p->unit->name,
+                      .triple = "x86_64-linux-gnu", .march = t->name, .constants = p->consts,
+                      .init_entry = DLRT_NONE, .eval_entry = DLRT_NONE };
+    vec_push(a, &l.notes, "");
+    m->arena_offset = DLRT_CONTEXT_HEADER;
+    m->arena_bytes = align_up(p->arena_bytes);
+    lay_out_updates(&l);
+    m->view_bytes = lay_out_gather(&l, m->arena_offset + m->arena_bytes);
+    l.tensors_at = m->view_bytes;
+    m->context_bytes = l.tensors_at + align_up(p->tensor_bytes);
+    lay_out_tensors(&l);
+    DlrtEntry *entries = arena_new_array(a, DlrtEntry, p->plans.n);
+    for (uint32_t i = 0; i < p->plans.n; i++) {
+        entries[i] = entry_of(&l, &p->plans.at[i]);
+        if (p->plans.at[i].entry->kind == ENTRY_INIT)
+            m->init_entry = i;
+    }
+    m->entries = entries;
+    m->entry_count = p->plans.n;
+    m->fields = l.fields.at;
+    m->field_count = l.fields.n;
+    m->notes = l.notes.at;
+    m->note_count = l.notes.n;
+    m->kernel_count = p->kernels.n;
+    m->call_count = l.calls.n;
+    out->kernel_symbols = c->symbols;
+    out->call_symbols = l.calls.at;
+    m->kernels = out->kernels = arena_new_array(a, DlrtKernel *, p->kernels.n);
+    m->calls = out->calls = arena_new_array(a, DlrtCall *, l.calls.n);
+    fill_recipe(&l);
+    m->model_hash = hash_tensors(p->unit);
+    m->abi = hash_signatures(m, m->model_hash);
+    return out;
+}
