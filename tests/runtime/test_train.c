@@ -270,7 +270,8 @@ static void test_bad_arguments(void **state)
     FAILS(DLRT_E_NAME, dlrt_call_entry(cx, 99, 1, f, NULL), "99");
     FAILS(DLRT_E_ARG, dlrt_call_entry(cx, E_PREDICT, 4, f, NULL), "arguments");
     FAILS(DLRT_E_ARG, dlrt_call_entry(cx, E_PREDICT, 4, f, (void *[]){ NULL }), "out is NULL");
-    FAILS(DLRT_E_ARG, dlrt_call_entry(cx, E_PREDICT, 4, f, (void *[]){ (char *)out + 1 }), "aligned");
+    FAILS(DLRT_E_ARG, dlrt_call_entry(cx, E_PREDICT, 4, f, (void *[]){ (char *)out + 1 }),
+          "aligned");
     FAILS(DLRT_E_ARG, dlrt_call_entry(cx, E_PREDICT, 4, f, (void *[]){ data.t + 3 }), "overlaps");
     FAILS(DLRT_E_ARG, dlrt_call_entry(cx, E_PREDICT, 4, f, (void *[]){ (char *)cx + AT_W }),
           "context");

@@ -301,7 +301,9 @@ static const DlrtEntry toy_entries[TOY_ENTRIES] = {
 };
 
 /* Columns in blocks of two: element (i, j) at j/2 * 6 + i * 2 + j%2; 18 elements for 15. */
-static const DlrtLayout packed_layout = { .stride = { 2, 6 }, .block = { 0, 2 }, .inner = { 0, 1 } };
+static const DlrtLayout packed_layout = {
+    .stride = { 2, 6 }, .block = { 0, 2 }, .inner = { 0, 1 }
+};
 static const DlrtTensor toy_tensors[] = {
     { .name = "w", .kind = DLRT_PARAM, .dtype = DLRT_F32, .rank = 1, .dims = { TOY_D },
       .offset = AT_W, .bytes = 64 },
@@ -332,7 +334,8 @@ static const DlrtUpdate toy_updates[] = {
     { .name = "step", .fields = toy_map, .entry = E_STEP, .times = 1 },
 };
 static const DlrtMetric toy_metrics[] = {
-    { .name = "rmse", .finish = sqrt, .combine = DLRT_MEAN }, { .name = "worst", .combine = DLRT_MAX },
+    { .name = "rmse", .finish = sqrt, .combine = DLRT_MEAN },
+    { .name = "worst", .combine = DLRT_MAX },
 };
 static const char *const toy_notes[] = { "", "toy.dl:7" };
 
