@@ -79,7 +79,8 @@ static bool maybe_count_line(Csv *c, int64_t *out_rows, int64_t *out_features)
         empties += r->cells[i].size == 0;
         texts += cell_kind(c, &r->cells[i], &v, &n) == CSV_TEXT;
     }
-    return texts == r->count - 2 || empties == r->count - 2;
+    /* One class would be no choice: a single text is a row's label. */
+    return (texts > 1 && texts == r->count - 2) || empties == r->count - 2;
 }
 
 static bool keep_classes(Csv *c, HostError *out_error)

@@ -104,10 +104,12 @@ static void rate_parts(const HostStatus *s, double steps_per_second, Part *parts
         snprintf(parts[(*n)++].text, 80, "%.*f GFLOP/s", rate * s->flop_per_step < 9.95e9 ? 1 : 0,
                  finite_or(fmin(rate * s->flop_per_step, 1e21), 0) / 1e9);
     }
-    int64_t left = s->steps_left >= 0 ? s->steps_left : s->steps > 0 ? s->steps - s->step : -1;
+    double left = s->steps_left >= 0 ? (double)s->steps_left
+                : s->steps > 0       ? (double)s->steps - (double)s->step
+                                     : -1;
     if (left > 0) {
         parts[*n].drop = 6;
-        snprintf(parts[(*n)++].text, 80, "ETA %s", host_format_duration(a, (double)left / rate));
+        snprintf(parts[(*n)++].text, 80, "ETA %s", host_format_duration(a, left / rate));
     }
 }
 

@@ -19,6 +19,13 @@
 #include <unistd.h>
 #include <zlib.h>
 
+/* Allocations that cannot succeed are part of what is tested. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "allocator_may_return_null=1";
+}
+
 static char folder[64];
 static char path_text[512];
 
