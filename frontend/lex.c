@@ -143,7 +143,7 @@ static void lex_bad_character(Lexer *lx)
     if (c == '\\')
         while (lx->pos < lx->size && strchr(" \t\r\n", lx->text[lx->pos]))
             lx->pos++;
-    else if (!blank && c >= 0x20)
+    else if (!blank)
         push(lx, TOK_BAD, begin, NULL);
 }
 

@@ -76,6 +76,7 @@ bool parse_close(Parser *p, TokenKind kind, LocId open, const char *what)
     const Loc *o = loc_get(p->cx, open);
     LocId bracket = parse_span(p, o->begin, o->begin + 1);
     uint32_t d;
+    p->skip_line = at(p, TOK_END);
     if (at(p, TOK_END) || at(p, TOK_EOF) || at(p, TOK_RBRACE) || at(p, TOK_RPAREN) ||
         at(p, TOK_RBRACKET)) {
         LocId here = parse_token_loc(p, peek(p));
@@ -157,8 +158,7 @@ uint32_t parse_complain(Parser *p, DiagCode code, LocId loc, const char *format,
 
 uint32_t parse_expected(Parser *p, const char *what)
 {
-    bool bad = at(p, TOK_BAD); /* reported by the lexer */
-    p->panic |= bad;
+    p->panic |= parse_at_bad(p);
     return parse_fail(p, DIAG_E0201, parse_token_loc(p, peek(p)), "expected %s, found %s", what,
                       parse_found(p));
 }
@@ -269,7 +269,8 @@ static bool begins_line(const Parser *p, uint32_t pos)
 
 static bool follows_end(const Parser *p)
 {
-    return p->at == 0 || p->tokens[p->at - 1].kind == TOK_END ||
+    return p->at == 0 || (p->lost && begins_line(p, peek(p)->begin)) ||
+           p->tokens[p->at - 1].kind == TOK_END ||
            p->tokens[p->at - 1].kind == TOK_RBRACE || p->tokens[p->at - 1].kind == TOK_LBRACE;
 }
 
@@ -298,22 +299,35 @@ bool parse_at_member(const Parser *p)
            token_is(p, t, KW_layers) || (token_is(p, t, KW_export) && token_is(p, second, KW_fn));
 }
 
+/* In a bracket that was never closed newlines are no tokens. A line that begins with a name no
+ * further to the right than the broken statement is then taken for the next statement. */
+static bool at_lost_line(const Parser *p, uint32_t begin)
+{
+    const Token *t = peek(p);
+    return p->at > begin && t->kind == TOK_ID && !at_word(p, KW_else) && begins_line(p, t->begin) &&
+           indent_of(p, t->begin) <= indent_of(p, p->tokens[begin].begin);
+}
+
 /* To the end of the statement: past its TOK_END, or before the `}` of what it stands in. */
-static void skip_statement(Parser *p)
+static void skip_statement(Parser *p, uint32_t begin)
 {
     if (p->unclosed == p->at + 1)
         return;
     for (uint32_t depth = 0; !at(p, TOK_EOF); parse_advance(p)) {
+        bool semicolon = at(p, TOK_END) && p->text[peek(p)->begin] == ';';
         if (at(p, TOK_LBRACE)) {
             depth++;
         } else if (at(p, TOK_RBRACE)) {
             if (!depth)
                 return;
             depth--;
-        } else if (at(p, TOK_END) && !depth) {
+        } else if (at(p, TOK_END) && !depth && !(semicolon && p->skip_line)) {
             parse_advance(p);
             return;
         } else if (depth && parse_at_item(p)) {
+            return;
+        } else if (!depth && at_lost_line(p, begin)) {
+            p->lost = true;
             return;
         }
     }
@@ -347,13 +361,15 @@ static void help_end(Parser *p, uint32_t d)
 
 void parse_end(Parser *p, uint32_t begin, const char *what)
 {
-    bool ended = at(p, TOK_END) || at(p, TOK_RBRACE) || at(p, TOK_EOF);
+    p->lost &= p->text[peek(p)->begin] != '\n';
+    bool ended = at(p, TOK_END) || at(p, TOK_RBRACE) || at(p, TOK_EOF) ||
+                 (p->lost && begins_line(p, peek(p)->begin));
     if (!p->panic && !ended) {
         uint32_t d;
         if (at(p, TOK_RPAREN) || at(p, TOK_RBRACKET))
             d = parse_fail(p, DIAG_E0202, parse_token_loc(p, peek(p)), "this %s closes nothing",
                            parse_found(p));
-        else if (at(p, TOK_BAD))
+        else if (parse_at_bad(p))
             p->panic = true, d = UINT32_MAX;
         else
             d = parse_fail(p, DIAG_E0212, parse_token_loc(p, peek(p)),
@@ -362,10 +378,10 @@ void parse_end(Parser *p, uint32_t begin, const char *what)
             help_end(p, d);
     }
     if (p->panic)
-        skip_statement(p);
+        skip_statement(p, begin);
     else
         parse_accept(p, TOK_END);
-    p->panic = false;
+    p->panic = p->skip_line = false;
     if (p->at == begin && !at(p, TOK_RBRACE))
         parse_advance(p);
 }

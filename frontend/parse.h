@@ -37,6 +37,8 @@ typedef struct {
     const char *words[KW_COUNT];      /* interned */
     bool panic;
     uint32_t errors, depth, tallest;  /* tallest: of the expressions read since it was set to 0 */
+    bool lost; /* inside a bracket that was not closed: newlines are not tokens */
+    bool skip_line;                   /* skip past `;` as well: it stood in a bracket */
     uint32_t unclosed;                /* token at which an unclosed brace was reported, + 1 */
     LocId odd_open, odd_close; /* the first braces of this item that stand at different indents */
     VEC(uint32_t) lines;              /* where each begins */
@@ -65,6 +67,11 @@ static inline bool token_is(const Parser *p, const Token *t, Keyword word)
 static inline bool at_word(const Parser *p, Keyword word)
 {
     return token_is(p, peek(p), word);
+}
+/* Something the lexer has reported. */
+static inline bool parse_at_bad(const Parser *p)
+{
+    return at(p, TOK_BAD) || (at(p, TOK_NUM) && peek(p)->name);
 }
 void parse_advance(Parser *p);
 bool parse_accept(Parser *p, TokenKind kind);

@@ -99,7 +99,7 @@ static void fail_member(Parser *p)
     static const char *const heads[] = { "param", "state", "layer",  "layers",
                                          "const", "fn",    "export", "if" };
     const Token *t = peek(p);
-    if (t->kind == TOK_BAD) {
+    if (parse_at_bad(p)) {
         p->panic = true;
         return;
     }
@@ -193,6 +193,10 @@ static AstEntry parse_entry(Parser *p)
     }
     if (entry.kind == AST_ENTRY_METRIC && parse_accept_word(p, KW_on))
         entry.on = parse_expr(p);
+    if (entry.kind == AST_ENTRY_SET && entry.name.text == p->words[KW_metric] &&
+        at_word(p, KW_on) && !p->panic)
+        parse_help(p, parse_fail(p, DIAG_E0201, entry.name.loc, "expected a name for this metric"),
+                   "write `metric val = loss on ..`");
     if (entry.kind != AST_ENTRY_UPDATE && parse_accept(p, TOK_COMMA))
         parse_help(p,
                    parse_fail(p, DIAG_E0212, parse_span(p, p->prev_end - 1, p->prev_end),
@@ -303,7 +307,7 @@ static void fail_item(Parser *p)
         parse_fail(p, DIAG_E0202, parse_token_loc(p, t), "this %s closes nothing", parse_found(p));
         return;
     }
-    if (t->kind == TOK_BAD) {
+    if (parse_at_bad(p)) {
         p->panic = true;
         return;
     }
@@ -340,13 +344,15 @@ static bool at_item_head(const Parser *p)
     return false;
 }
 
-/* What follows something unreadable at the top level is skipped to the next line that begins an
- * item, braces counted. */
+/* Skips what is unreadable at the top level, braces counted, to the next line that begins an item
+ * or stands leftmost; what is indented belongs to the line above. */
 static void skip_to_item(Parser *p)
 {
     uint32_t depth = 0;
     for (bool line_begins = false; !at(p, TOK_EOF); parse_advance(p)) {
-        if ((line_begins && !depth && at_item_head(p)) || (depth && parse_at_item(p)))
+        bool leftmost =
+            at(p, TOK_ID) && (peek(p)->begin == 0 || p->text[peek(p)->begin - 1] == '\n');
+        if ((line_begins && !depth && (leftmost || at_item_head(p))) || (depth && parse_at_item(p)))
             return;
         depth += at(p, TOK_LBRACE);
         depth -= depth && at(p, TOK_RBRACE);

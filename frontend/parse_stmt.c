@@ -195,7 +195,9 @@ static AstStmt *parse_habit(Parser *p, int habit)
     case HABIT_LOOP:
         if (peek_second(p)->kind == TOK_ID)
             return parse_repeat(p);
-        p->panic = true;
+        while (!at(p, TOK_LBRACE) && !at(p, TOK_RBRACE) && !at(p, TOK_EOF) &&
+               p->text[peek(p)->begin] != '\n')
+            parse_advance(p);
         parse_block(p, "the loop");
         return empty;
     case HABIT_IF:

@@ -12,19 +12,21 @@ const DiagRow diag_rows[DIAG_COUNT] = {
 #undef DIAG
 };
 
-enum { LOC_BUCKETS = 4096 };
-typedef struct LocEntry LocEntry;
-struct LocEntry {
-    LocId id;
-    LocEntry *next;
-};
+/* Open addressing: ids, 0 is free; cap is a power of two, at least twice the number of locations. */
+typedef struct {
+    LocId *at;
+    uint32_t cap;
+} LocIndex;
+enum { LOC_INDEX_FIRST = 1024 };
 
 Compiler *compiler_new(void)
 {
     Arena *a = arena_new();
     Compiler *cx = arena_make(a, Compiler);
     cx->arena = a;
-    cx->loc_index = arena_new_array(a, LocEntry *, LOC_BUCKETS);
+    LocIndex *index = cx->loc_index = arena_make(a, LocIndex);
+    index->cap = LOC_INDEX_FIRST;
+    index->at = arena_new_array(a, LocId, index->cap);
     cx->verify = true;
     vec_push(a, &cx->sources, (Source){ .path = "" });
     vec_push(a, &cx->locs, (Loc){ 0 });
@@ -49,22 +51,35 @@ static bool same_owner(const char *a, const char *b)
     return a == b || (a && b && !strcmp(a, b));
 }
 
+/* The place of `loc` in the index, or the free one where it belongs. */
+static LocId *loc_slot(const Compiler *cx, const LocIndex *index, const Loc *loc)
+{
+    uint64_t hash = ((uint64_t)loc->begin << 32 | loc->end) * 0x9E3779B97F4A7C15u;
+    hash = (hash ^ hash >> 29 ^ ((uint64_t)loc->parent << 20 | loc->file)) * 0xBF58476D1CE4E5B9u;
+    uint32_t i = (uint32_t)(hash >> 32) & (index->cap - 1);
+    for (;; i = (i + 1) & (index->cap - 1)) {
+        const Loc *o = &cx->locs.at[index->at[i]];
+        if (!index->at[i] || (o->file == loc->file && o->begin == loc->begin && o->end == loc->end &&
+                              o->parent == loc->parent && same_owner(o->owner, loc->owner)))
+            return &index->at[i];
+    }
+}
+
 LocId loc_make(Compiler *cx, Loc loc)
 {
-    uint32_t hash = loc.file * 31 + loc.begin * 2654435761u + loc.end * 40503u + loc.parent * 97u;
-    LocEntry **bucket = &((LocEntry **)cx->loc_index)[hash % LOC_BUCKETS];
-    for (LocEntry *e = *bucket; e; e = e->next) {
-        const Loc *o = &cx->locs.at[e->id];
-        if (o->file == loc.file && o->begin == loc.begin && o->end == loc.end && o->parent == loc.parent &&
-            same_owner(o->owner, loc.owner))
-            return e->id;
-    }
-    LocEntry *e = arena_make(cx->arena, LocEntry);
-    e->id = cx->locs.n;
-    e->next = *bucket;
-    *bucket = e;
+    LocIndex *index = cx->loc_index;
+    LocId *slot = loc_slot(cx, index, &loc);
+    if (*slot)
+        return *slot;
+    LocId id = *slot = cx->locs.n;
     vec_push(cx->arena, &cx->locs, loc);
-    return e->id;
+    if (cx->locs.n > index->cap / 2) {
+        index->cap *= 2;
+        index->at = arena_new_array(cx->arena, LocId, index->cap);
+        for (LocId k = 1; k < cx->locs.n; k++)
+            *loc_slot(cx, index, &cx->locs.at[k]) = k;
+    }
+    return id;
 }
 
 LocId loc_through(Compiler *cx, LocId loc, LocId parent, const char *owner)
