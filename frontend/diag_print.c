@@ -449,7 +449,7 @@ static void print_summary(const Printer *pr, const char *example)
             cx->errors && cx->warnings ? ", " : "",
             cx->warnings ? plural(cx, cx->warnings, "warning") : "");
     if (cx->errors > DIAG_MAX_ERRORS)
-        fprintf(pr->out, ", the first %d errors shown", DIAG_MAX_ERRORS);
+        fprintf(pr->out, ", the first %d shown", DIAG_MAX_ERRORS);
     fprintf(pr->out, ". `dlcc explain %s` tells more.\n", example);
 }
 
