@@ -1,11 +1,11 @@
 /* csv.c: delimited text into a table.
  *
- * Four passes, each a straight walk over the rows: shape (how many rows and columns, is there a
- * header), kinds (which columns are numbers, integers, text), labels (the distinct texts),
- * values. A single pass would have to guess a column's type from its beginning and convert what
- * it has stored when the guess turns out wrong. */
+ * Four passes, each a straight walk over the rows: shape (csv_shape.c), kinds (which columns are
+ * numbers, integers, text), labels (the distinct texts), values. A single pass would have to
+ * guess a column's type from its beginning and convert what it has stored when the guess turns
+ * out wrong. */
 #include "runtime/dlrt.h"
-#include "runtime/host/csv_text.h"
+#include "runtime/host/csv_shape.h"
 #include "runtime/host/files.h"
 #include "runtime/host/internal.h"
 
@@ -19,261 +19,9 @@
 enum { CSV_MAX_CLASSES = 1 << 20 };
 
 typedef struct {
-    char *name; /* by the header, or NULL */
-    bool seen, text, fraction, missing;
-    void *labels; /* tsearch tree of Label, for text */
-    int label_count;
-} Column;
-
-typedef struct {
     int64_t index;
     char text[];
 } Label;
-
-typedef struct {
-    const char *name;
-    bool range;
-    int first, count; /* columns */
-} Pick;
-
-typedef struct {
-    const HostCsvOptions *options;
-    CsvReader reader;
-    locale_t locale;
-    int64_t row_count;   /* with first lines that are no data */
-    int skip;            /* first lines that are no data */
-    Column *columns;
-    int column_count;
-    Pick *picks;
-    int pick_count;
-    char **classes;      /* of the count line, for the last column */
-    int class_count;
-    HostTable table;
-} Csv;
-
-/* ---- Shape ---- */
-
-static char *cell_copy(const CsvCell *cell)
-{
-    return strndup(cell->at, cell->size);
-}
-
-static CsvKind cell_kind(const Csv *c, const CsvCell *cell, double *out_value, int64_t *out_integer)
-{
-    return csv_kind(cell, c->locale, out_value, out_integer);
-}
-
-/* The first row, if it says how many rows and features follow:
- * `150,4,setosa,versicolor,virginica` or `506,13,,,,`. Leaves the counts in out_*; whether they
- * are right shows later. */
-static bool maybe_count_line(Csv *c, int64_t *out_rows, int64_t *out_features)
-{
-    const CsvReader *r = &c->reader;
-    double v;
-    int64_t n;
-    if (r->count < 3 || cell_kind(c, &r->cells[0], &v, out_rows) != CSV_INTEGER
-        || cell_kind(c, &r->cells[1], &v, out_features) != CSV_INTEGER)
-        return false;
-    int texts = 0, empties = 0;
-    for (int i = 2; i < r->count; i++) {
-        empties += r->cells[i].size == 0;
-        texts += cell_kind(c, &r->cells[i], &v, &n) == CSV_TEXT;
-    }
-    /* One class would be no choice: a single text is a row's label. */
-    return (texts > 1 && texts == r->count - 2) || empties == r->count - 2;
-}
-
-static bool keep_classes(Csv *c, HostError *out_error)
-{
-    const CsvReader *r = &c->reader;
-    if (!r->cells[2].size)
-        return true;
-    c->classes = calloc((size_t)r->count, sizeof *c->classes);
-    if (!c->classes)
-        return host_fail_memory(out_error, r->origin, r->count);
-    for (int i = 2; i < r->count; i++)
-        if (!(c->classes[c->class_count++] = cell_copy(&r->cells[i])))
-            return host_fail_memory(out_error, r->origin, (int64_t)r->cells[i].size);
-    return true;
-}
-
-/* A row without any number or empty cell. */
-static bool all_text(const Csv *c)
-{
-    double v;
-    int64_t n;
-    for (int i = 0; i < c->reader.count; i++)
-        if (cell_kind(c, &c->reader.cells[i], &v, &n) != CSV_TEXT)
-            return false;
-    return c->reader.count > 0;
-}
-
-static bool any_number(const Csv *c)
-{
-    double v;
-    int64_t n;
-    for (int i = 0; i < c->reader.count; i++) {
-        CsvKind kind = cell_kind(c, &c->reader.cells[i], &v, &n);
-        if (kind == CSV_INTEGER || kind == CSV_NUMBER)
-            return true;
-    }
-    return false;
-}
-
-static bool keep_names(Csv *c, HostError *out_error)
-{
-    const CsvReader *r = &c->reader;
-    for (int i = 0; i < r->count; i++)
-        if (!(c->columns[i].name = cell_copy(&r->cells[i])))
-            return host_fail_memory(out_error, r->origin, (int64_t)r->cells[i].size);
-    return true;
-}
-
-/* Counts rows; every row after a count line has as many cells as the second (there may be a count
- * line, which no one compares). */
-static bool count_rows(Csv *c, bool *out_counted, HostError *out_error)
-{
-    CsvReader *r = &c->reader;
-    int64_t rows = -1, features = -1, first_line = 0;
-    bool more, maybe = false;
-    int first_count = 0;
-    *out_counted = false;
-    csv_rewind(r);
-    for (c->row_count = 0;; c->row_count++) {
-        if (!csv_row(r, &more, out_error))
-            return false;
-        if (!more)
-            break;
-        if (c->row_count == 0) {
-            maybe = c->options->header == HOST_HEADER_DETECT && maybe_count_line(c, &rows,
-                                                                                 &features);
-            first_count = r->count;
-        }
-        if (c->row_count == 0 || (c->row_count == 1 && maybe && features == r->count - 1)) {
-            *out_counted = c->row_count == 1;
-            c->column_count = r->count;
-            first_line = r->line;
-        } else if (r->count != c->column_count) {
-            return host_fail(out_error, "E0607",
-                             "%s:%" PRId64 ": %d cells, but line %" PRId64 " has %d", r->origin,
-                             r->line, r->count, first_line, c->column_count);
-        }
-    }
-    bool right = rows == c->row_count - 1 || rows == c->row_count - 2;
-    if (*out_counted && !right) {
-        *out_counted = false;
-        if (first_count != c->column_count)
-            return host_fail(out_error, "E0607",
-                             "%s: line 1 counts %" PRId64 " rows, but %" PRId64 " follow",
-                             r->origin, rows, c->row_count - 1);
-    }
-    return true;
-}
-
-static bool wants_names(const Csv *c)
-{
-    for (int i = 0; i < c->options->column_count; i++)
-        if (c->options->columns[i].column)
-            return true;
-    return c->options->header == HOST_HEADER_YES;
-}
-
-static bool find_shape(Csv *c, HostError *out_error)
-{
-    CsvReader *r = &c->reader;
-    bool counted, more;
-    if (!count_rows(c, &counted, out_error))
-        return false;
-    c->columns = calloc((size_t)c->column_count + 1, sizeof *c->columns);
-    if (!c->columns)
-        return host_fail_memory(out_error, r->origin, c->column_count);
-    int64_t said = 0, features;
-    csv_rewind(r);
-    if (!csv_row(r, &more, out_error) || !more)
-        return more ? false : host_fail(out_error, "E0608", "%s has no rows", r->origin);
-    if (counted) {
-        maybe_count_line(c, &said, &features);
-        if (!keep_classes(c, out_error) || !csv_row(r, &more, out_error))
-            return false;
-    }
-    bool header = counted ? said == c->row_count - 2 : wants_names(c);
-    if (!counted && !header && c->options->header == HOST_HEADER_DETECT && all_text(c)) {
-        if (!csv_row(r, &more, out_error))
-            return false;
-        header = more && any_number(c);
-        csv_rewind(r);
-        if (!csv_row(r, &more, out_error))
-            return false;
-    }
-    c->skip = counted + header;
-    if (c->row_count <= c->skip)
-        return host_fail(out_error, "E0608", "%s has no rows below its header", r->origin);
-    return !header || keep_names(c, out_error);
-}
-
-/* ---- Which columns make which field ---- */
-
-static bool column_index(const Csv *c, const char *field, const char *name, int *out_index,
-                         HostError *out_error)
-{
-    for (int i = 0; i < c->column_count; i++)
-        if (c->columns[i].name && !strcmp(c->columns[i].name, name)) {
-            *out_index = i;
-            return true;
-        }
-    char list[300] = "";
-    for (int i = 0, n = 0; i < c->column_count && c->columns[i].name && n < 240; i++)
-        n += snprintf(list + n, sizeof list - (size_t)n, "%s%.40s", i ? ", " : "; it has ",
-                      c->columns[i].name);
-    return host_fail(out_error, "E0607", "%s has no column `%.60s` for field `%.60s`%s",
-                     c->reader.origin, name, field, list);
-}
-
-static bool resolve_pick(const Csv *c, const HostColumns *from, Pick *pick, HostError *out_error)
-{
-    int begin = from->begin, end = from->end, n = c->column_count;
-    *pick = (Pick){ .name = from->field, .range = from->range };
-    if (from->column) {
-        if (!column_index(c, from->field, from->column, &begin, out_error))
-            return false;
-        end = begin;
-        if (from->range && from->column_last
-            && !column_index(c, from->field, from->column_last, &end, out_error))
-            return false;
-        end++;
-    } else {
-        begin += begin < 0 ? n : 0;
-        end = !from->range ? begin + 1 : end == HOST_TO_LAST ? n : end < 0 ? end + n : end;
-    }
-    if (begin < 0 || end > n || begin >= end)
-        return host_fail(out_error, "E0607", "%s has columns 0..%d, but field `%.60s` wants %d..%d",
-                         c->reader.origin, n, from->field, begin, end);
-    pick->first = begin;
-    pick->count = end - begin;
-    return true;
-}
-
-static bool resolve_picks(Csv *c, HostError *out_error)
-{
-    int n = c->options->column_count ? c->options->column_count : c->column_count;
-    c->picks = calloc((size_t)n, sizeof *c->picks);
-    if (!c->picks)
-        return host_fail_memory(out_error, c->reader.origin, n);
-    for (int i = 0; i < n; i++) {
-        if (c->options->column_count) {
-            if (!resolve_pick(c, &c->options->columns[i], &c->picks[i], out_error))
-                return false;
-        } else {
-            if (!c->columns[i].name && asprintf(&c->columns[i].name, "c%d", i) < 0) {
-                c->columns[i].name = NULL;
-                return host_fail_memory(out_error, c->reader.origin, n);
-            }
-            c->picks[i] = (Pick){ .name = c->columns[i].name, .first = i, .count = 1 };
-        }
-        c->pick_count++;
-    }
-    return true;
-}
 
 /* ---- Walking the data rows ---- */
 
@@ -303,14 +51,14 @@ static bool each_row(Csv *c, RowFn *fn, void *user, HostError *out_error)
     }
 }
 
-static bool learn_kind(Csv *c, const Pick *pick, int i, HostError *out_error)
+static bool learn_kind(Csv *c, const CsvPick *pick, int i, HostError *out_error)
 {
-    Column *column = &c->columns[i];
+    CsvColumn *column = &c->columns[i];
     const CsvCell *cell = &c->reader.cells[i];
     char where[300];
     double v;
     int64_t n;
-    CsvKind kind = cell_kind(c, cell, &v, &n);
+    CsvKind kind = csv_cell_kind(c, cell, &v, &n);
     if (kind == CSV_MISSING) {
         column->missing = true;
         return true;
@@ -360,7 +108,7 @@ static bool collect_labels(Csv *c, void *user, HostError *out_error)
 {
     (void)user;
     for (int p = 0; p < c->pick_count; p++) {
-        Column *column = &c->columns[c->picks[p].first];
+        CsvColumn *column = &c->columns[c->picks[p].first];
         const CsvCell *cell = &c->reader.cells[c->picks[p].first];
         if (!column->text || !cell->size)
             continue;
@@ -400,7 +148,7 @@ static void number_label(const void *node, VISIT visit, void *closure)
 }
 
 /* The classes of the options are for the column that is field y, under whatever other name too. */
-static bool is_target(const Csv *c, const Pick *pick)
+static bool is_target(const Csv *c, const CsvPick *pick)
 {
     for (int p = 0; c->options->class_count && p < c->pick_count; p++)
         if (!pick->range && c->picks[p].first == pick->first && !strcmp(c->picks[p].name, "y"))
@@ -409,9 +157,9 @@ static bool is_target(const Csv *c, const Pick *pick)
 }
 
 /* Numbers the labels of a text column and gives their names to the field. */
-static bool name_text(Csv *c, const Pick *pick, int field, HostError *out_error)
+static bool name_text(Csv *c, const CsvPick *pick, int field, HostError *out_error)
 {
-    Column *column = &c->columns[pick->first];
+    CsvColumn *column = &c->columns[pick->first];
     LabelList list = { .names = calloc((size_t)column->label_count + 1, sizeof *list.names) };
     if (!list.names)
         return host_fail_memory(out_error, c->reader.origin, column->label_count);
@@ -440,12 +188,12 @@ static bool name_text(Csv *c, const Pick *pick, int field, HostError *out_error)
 
 /* ---- Values ---- */
 
-static DlrtDtype pick_dtype(const Csv *c, const Pick *pick)
+static DlrtDtype pick_dtype(const Csv *c, const CsvPick *pick)
 {
     if (c->columns[pick->first].text)
         return DLRT_I32;
     for (int i = 0; i < pick->count; i++) {
-        const Column *column = &c->columns[pick->first + i];
+        const CsvColumn *column = &c->columns[pick->first + i];
         bool nan = column->missing && c->options->missing == HOST_MISSING_NAN;
         if (column->fraction || nan || !column->seen)
             return DLRT_F64;
@@ -456,7 +204,7 @@ static DlrtDtype pick_dtype(const Csv *c, const Pick *pick)
 static bool add_fields(Csv *c, HostError *out_error)
 {
     for (int p = 0; p < c->pick_count; p++) {
-        const Pick *pick = &c->picks[p];
+        const CsvPick *pick = &c->picks[p];
         int64_t dim = pick->count;
         if (!host_table_add_field(&c->table, pick->name, pick_dtype(c, pick), pick->range, &dim,
                                   NULL, out_error))
@@ -475,13 +223,13 @@ static int missing_column(const Csv *c)
     for (int p = 0; p < c->pick_count; p++)
         for (int i = c->picks[p].first; i < c->picks[p].first + c->picks[p].count; i++) {
             const CsvCell *cell = &c->reader.cells[i];
-            if (c->columns[i].text ? !cell->size : cell_kind(c, cell, &v, &n) == CSV_MISSING)
+            if (c->columns[i].text ? !cell->size : csv_cell_kind(c, cell, &v, &n) == CSV_MISSING)
                 return i;
         }
     return -1;
 }
 
-static int64_t label_index(const Column *column, const CsvCell *cell, Label *scratch)
+static int64_t label_index(const CsvColumn *column, const CsvCell *cell, Label *scratch)
 {
     memcpy(scratch->text, cell->at, cell->size);
     scratch->text[cell->size] = 0;
@@ -491,7 +239,7 @@ static int64_t label_index(const Column *column, const CsvCell *cell, Label *scr
 
 static bool store_cell(Csv *c, const HostField *field, int i, int64_t at, HostError *out_error)
 {
-    const Column *column = &c->columns[i];
+    const CsvColumn *column = &c->columns[i];
     const CsvCell *cell = &c->reader.cells[i];
     if (column->text) {
         Label *scratch = malloc(sizeof *scratch + cell->size + 1);
@@ -503,7 +251,7 @@ static bool store_cell(Csv *c, const HostField *field, int i, int64_t at, HostEr
     }
     double v = NAN;
     int64_t n = 0;
-    cell_kind(c, cell, &v, &n);
+    csv_cell_kind(c, cell, &v, &n);
     if (field->dtype == DLRT_I64)
         ((int64_t *)field->data)[at] = n;
     else
@@ -526,7 +274,7 @@ static bool store_row(Csv *c, void *user, HostError *out_error)
                              text ? "label" : "value");
     }
     for (int p = 0; p < c->pick_count; p++) {
-        const Pick *pick = &c->picks[p];
+        const CsvPick *pick = &c->picks[p];
         for (int i = 0; i < pick->count; i++)
             if (!store_cell(c, &c->table.fields[p], pick->first + i, *row * pick->count + i,
                             out_error))
@@ -540,7 +288,7 @@ static bool store_row(Csv *c, void *user, HostError *out_error)
 static bool name_integers(Csv *c, HostError *out_error)
 {
     for (int p = 0; p < c->pick_count; p++) {
-        const Pick *pick = &c->picks[p];
+        const CsvPick *pick = &c->picks[p];
         const HostField *field = &c->table.fields[p];
         if (field->rank || field->dtype != DLRT_I64)
             continue;
@@ -561,7 +309,7 @@ static bool name_integers(Csv *c, HostError *out_error)
 static bool parse(Csv *c, HostData *out_data, HostError *out_error)
 {
     int64_t stored = 0;
-    if (!find_shape(c, out_error) || !resolve_picks(c, out_error)
+    if (!csv_find_shape(c, out_error)
         || !each_row(c, learn_row, NULL, out_error)
         || !each_row(c, collect_labels, NULL, out_error)
         || !host_table_new(c->reader.origin, c->row_count - c->skip, &c->table, out_error)
