@@ -10,7 +10,8 @@
 #include "runtime/plan.h"
 
 /* f64 f32 i64 i32. bufs: x[n], values[n], indices i64[n]. args: dtype, n, descending. Stable:
- * ties keep their order, NaN comes last in both directions. values may be x. */
+ * ties keep their order, NaN comes last in both directions. x stays as it is: it shares no
+ * memory with the others. */
 void dlrt_call_sort(void *const *bufs, const int64_t *args, int64_t B, int64_t begin, int64_t end);
 
 /* f64 f32 i64 i32. bufs: x[n], values[k], indices i64[k]. args: dtype, n, k, smallest. The k
