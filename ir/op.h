@@ -96,6 +96,7 @@ struct IndexMap;
 
 typedef struct OpDef {
     const char *name;
+    const char *written; /* in messages, where .dl has a sign for it ("+"); NULL: the name */
     const char *doc;   /* formula, one line */
     uint8_t min_in, max_in; /* max_in 255: any number */
     const AttrDecl *attrs;  /* NULL: none */

@@ -11,6 +11,8 @@ void value_to_bytes(const Value *v, void *out_bytes);
 /* v as dtype t would hold it: rounded to f32, f16, bf16, wrapped to the integer's width. */
 double value_round(Dtype t, double v);
 int64_t value_wrap(Dtype t, int64_t v);
+/* Element `at` of x as out's type into out (see CAST in scalar.h). */
+void value_cast(const Value *x, int64_t at, Value *out);
 
 /* The scalar operations on reference values (see scalar.h). Floats compute in double and are not rounded to narrower types
  * but by CAST: the reference is meant to be better than what it judges. */

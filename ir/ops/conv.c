@@ -1,0 +1,291 @@
+/* conv.c: convolution over one to three spatial axes, as cross-correlation, channels before space.
+ *
+ *     y[b, o, p] = sum over c, k of w[o, c, k] * x[b, c, p * stride + k * dilation - low]
+ *
+ * It expands to padding, windows of each spatial axis, and one contraction; only indices move, so nothing like an im2col
+ * matrix need be stored. Its derivatives are convolutions and contractions again. */
+#include "ir/ops/rules.h"
+
+#include <string.h>
+
+enum { MAX_SPACE = 3 };
+
+static const AttrDecl conv_attrs[] = {
+    { .name = "stride", .kind = ATTR_INTS, .required = true },   { .name = "low", .kind = ATTR_INTS, .required = true },
+    { .name = "high", .kind = ATTR_INTS, .required = true },     { .name = "dilation", .kind = ATTR_INTS, .required = true },
+    { .name = "groups", .kind = ATTR_INT, .i = 1 },              { 0 },
+};
+
+/* A convolution's numbers. n: spatial axes; space: extents of x; window: of w; out: of y. */
+typedef struct {
+    uint32_t n;
+    int64_t stride[MAX_SPACE], low[MAX_SPACE], high[MAX_SPACE], dilation[MAX_SPACE], groups;
+    int64_t space[MAX_SPACE], window[MAX_SPACE], out[MAX_SPACE];
+} Conv;
+
+static bool conv_channels(Infer *q)
+{
+    const Shape *x = infer_shape(q, 0), *w = infer_shape(q, 1);
+    int64_t groups = q->attrs[4].i;
+    for (uint32_t i = 0; i < x->rank; i++)
+        if ((i && !rule_pinned(q, 0, i)) || !rule_pinned(q, 1, i)) /* C4: only x's first axis may be the batch */
+            return false;
+    if (x->dim[1].n % groups || w->dim[0].n % groups || x->dim[1].n / groups != w->dim[1].n) /* C5 */
+        return infer_fail(q, DIAG_E0318, "a convolution of %s with weights %s in %lld group%s: %lld input channels, weights for %lld",
+                          rule_type(q, 0), rule_type(q, 1), (long long)groups, groups == 1 ? "" : "s", (long long)x->dim[1].n,
+                          (long long)(w->dim[1].n * groups));
+    return true;
+}
+
+static bool conv_infer(Infer *q)
+{
+    const Shape *x = infer_shape(q, 0), *w = infer_shape(q, 1);
+    if (!rule_float(q, 0) || !rule_same_dtype(q, 0, 1)) /* C1 */
+        return false;
+    if (x->rank < 3 || x->rank > 2 + MAX_SPACE || w->rank != x->rank) /* C2 */
+        return infer_fail(q, DIAG_E0318, "a convolution takes x [batch, channels, space...] and weights of as many axes, not %s and %s",
+                          rule_type(q, 0), rule_type(q, 1));
+    uint32_t n = x->rank - 2;
+    if (!rule_list(q, "stride", n, 1) || !rule_list(q, "low", n, 0) || !rule_list(q, "high", n, 0) ||
+        !rule_list(q, "dilation", n, 1) || !rule_range(q, "groups", 1, INT64_MAX) || !conv_channels(q)) /* C3 */
+        return false;
+    rule_like(q, 0);
+    q->shape.dim[1] = w->dim[0];
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t padded, span, size = w->dim[i + 2].n;
+        bool fits = size >= 1 && !__builtin_add_overflow(x->dim[i + 2].n, q->attrs[1].ints[i], &padded) &&
+                    !__builtin_add_overflow(padded, q->attrs[2].ints[i], &padded) &&
+                    !__builtin_mul_overflow(size - 1, q->attrs[3].ints[i], &span) && span < padded;
+        if (!fits) /* C6: the window fits into the padded axis */
+            return infer_fail(q, DIAG_E0316, "a window of %lld does not fit into axis %u of %s", (long long)size, i + 2,
+                              rule_type(q, 0));
+        q->shape.dim[i + 2] = dim_of((padded - span - 1) / q->attrs[0].ints[i] + 1);
+    }
+    return rule_result(q);
+}
+
+static Conv conv_of(const Graph *g, NodeId node)
+{
+    const Shape *x = graph_shape(g, graph_operand(g, node, 0)), *w = graph_shape(g, graph_operand(g, node, 1));
+    Conv c = { .n = x->rank - 2, .groups = node_int(g, node, "groups") };
+    for (uint32_t i = 0; i < c.n; i++) {
+        c.stride[i] = graph_attr(g, node, "stride")->ints[i];
+        c.low[i] = graph_attr(g, node, "low")->ints[i];
+        c.high[i] = graph_attr(g, node, "high")->ints[i];
+        c.dilation[i] = graph_attr(g, node, "dilation")->ints[i];
+        c.space[i] = x->dim[i + 2].n;
+        c.window[i] = w->dim[i + 2].n;
+        c.out[i] = graph_shape(g, node)->dim[i + 2].n;
+    }
+    return c;
+}
+
+/* ---- as windows and a contraction ---- */
+
+/* [B, C, S...] as padded windows [B, C, P, K, P, K, ...], or [B, G, C/G, P, K, ...] in groups. */
+static NodeId conv_windows(Graph *g, NodeId x, const Conv *c)
+{
+    int64_t low[MAX_RANK] = { 0 }, high[MAX_RANK] = { 0 }, none[MAX_RANK] = { 0 };
+    memcpy(low + 2, c->low, c->n * sizeof *low);
+    memcpy(high + 2, c->high, c->n * sizeof *high);
+    x = b_pad(g, x, low, high, none, 0);
+    for (uint32_t i = 0; i < c->n; i++) {
+        AttrValue attrs[] = { attr_i(2 + 2 * i), attr_i(c->window[i]), attr_i(c->stride[i]), attr_i(c->dilation[i]) };
+        x = graph_emit(g, OP_windows, &x, 1, attrs, 4);
+    }
+    return x;
+}
+
+/* Axis `axis` in two: groups and what is left. */
+static NodeId split_groups(Graph *g, NodeId x, uint32_t axis, int64_t groups)
+{
+    if (x == NODE_NONE)
+        return NODE_NONE;
+    Shape s = *graph_shape(g, x);
+    for (uint32_t i = s.rank++; i > axis + 1; i--)
+        s.dim[i] = s.dim[i - 1];
+    s.dim[axis + 1] = dim_of(s.dim[axis].n / groups);
+    s.dim[axis] = dim_of(groups);
+    return b_reshape(g, x, &s);
+}
+
+static const char *const window_letters[] = { "", "pu", "puqv", "puqvrw" }; /* outputs p q r, window places u v w */
+static const char *const out_letters[] = { "", "p", "pq", "pqr" };
+static const char *const place_letters[] = { "", "u", "uv", "uvw" };
+
+/* Three spatial axes in groups would need nine axes of windows: each group by itself then. */
+FOLD(conv_fold)
+{
+    FOLD_UNUSED;
+    int64_t groups = attrs[4].i, channels = graph_shape(g, in[1])->dim[1].n, outs = graph_shape(g, in[1])->dim[0].n / groups;
+    if (groups == 1 || shape->rank < 2 + MAX_SPACE)
+        return NODE_NONE;
+    AttrValue alone[5];
+    memcpy(alone, attrs, sizeof alone);
+    alone[4] = attr_i(1);
+    NodeId *parts = arena_new_array(g->unit->arena, NodeId, (size_t)groups);
+    for (int64_t i = 0; i < groups; i++) {
+        NodeId pair[] = { b_slice_axis(g, in[0], 1, i * channels, (i + 1) * channels),
+                          b_slice_axis(g, in[1], 0, i * outs, (i + 1) * outs) };
+        parts[i] = graph_emit(g, OP_conv, pair, 2, alone, 5);
+    }
+    return b_concat(g, parts, (uint32_t)groups, 1);
+}
+
+static NodeId conv_expand(Graph *g, NodeId node, const NodeId *in)
+{
+    Conv c = conv_of(g, node);
+    char spec[64];
+    NodeId x = conv_windows(g, in[0], &c), w = in[1];
+    const char *group = c.groups > 1 ? "g" : "";
+    if (c.groups > 1) {
+        x = split_groups(g, x, 1, c.groups);
+        w = split_groups(g, w, 0, c.groups);
+    }
+    stpcpy(stpcpy(stpcpy(spec, "b"), group), "c");
+    char *p = stpcpy(stpcpy(spec + strlen(spec), window_letters[c.n]), ",");
+    p = stpcpy(stpcpy(stpcpy(p, group), "oc"), place_letters[c.n]);
+    stpcpy(stpcpy(stpcpy(stpcpy(p, "->b"), group), "o"), out_letters[c.n]);
+    return b_reshape(g, b_dot(g, x, w, spec), graph_shape(g, node));
+}
+
+/* ---- derivatives ---- */
+
+/* [O, C/G, K...] as [C, O/G, K...]: within each group outputs and inputs change places. */
+static NodeId swap_channels(Graph *g, NodeId w, int64_t groups)
+{
+    Shape s = *graph_shape(g, w);
+    uint32_t n = s.rank - 2;
+    int64_t perm[MAX_RANK] = { 0, 2, 1 }, outs = s.dim[0].n / groups;
+    for (uint32_t i = 0; i < n; i++)
+        perm[3 + i] = 3 + i;
+    s.dim[0] = dim_of(s.dim[1].n * groups);
+    s.dim[1] = dim_of(outs);
+    return b_reshape(g, b_transpose(g, split_groups(g, w, 0, groups), perm), &s);
+}
+
+/* dx is the convolution of dy, spread by the stride, with the weights turned around. Where x was padded beyond the window, the
+ * padding of dy would be negative: those places are cut off first. */
+static NodeId input_grad(Grad *q, const Conv *c)
+{
+    Graph *g = q->g;
+    NodeId dy = q->dy;
+    int64_t low[MAX_SPACE], high[MAX_SPACE], ones[MAX_SPACE], axes[MAX_SPACE];
+    int64_t none[MAX_RANK] = { 0 }, gap[MAX_RANK] = { 0 };
+    for (uint32_t i = 0; i < c->n; i++)
+        gap[2 + i] = c->stride[i] - 1;
+    dy = b_pad(g, dy, none, none, gap, 0);
+    for (uint32_t i = 0; i < c->n && dy != NODE_NONE; i++) {
+        int64_t span = (c->window[i] - 1) * c->dilation[i], extent = graph_shape(g, dy)->dim[2 + i].n;
+        int64_t first = c->low[i] - span, last = c->low[i] + c->space[i]; /* places of dy that meet x */
+        int64_t begin = first < 0 ? 0 : first < extent ? first : extent, end = last < extent ? last : extent;
+        dy = b_slice_axis(g, dy, 2 + i, begin, end);
+        low[i] = begin > first ? begin - first : 0;
+        high[i] = c->space[i] + span - low[i] - (end - begin);
+        ones[i] = 1;
+        axes[i] = 2 + i;
+    }
+    AttrValue attrs[] = { attr_ints(ones, c->n), attr_ints(low, c->n), attr_ints(high, c->n), attr_ints(c->dilation, c->n),
+                          attr_i(c->groups) };
+    NodeId w = b_flip(g, swap_channels(g, q->in[1], c->groups), axes, c->n);
+    return graph_emit(g, OP_conv, (NodeId[]){ dy, w }, 2, attrs, 5);
+}
+
+/* dw sums dy times x's windows over the batch and the places of the output. */
+static NodeId weight_grad(Grad *q, const Conv *c)
+{
+    Graph *g = q->g;
+    char spec[64];
+    NodeId x = conv_windows(g, q->in[0], c), dy = q->dy;
+    const char *group = c->groups > 1 ? "g" : "";
+    if (c->groups > 1) {
+        x = split_groups(g, x, 1, c->groups);
+        dy = split_groups(g, dy, 1, c->groups);
+    }
+    char *p = stpcpy(stpcpy(stpcpy(stpcpy(spec, "b"), group), "o"), out_letters[c->n]);
+    p = stpcpy(stpcpy(stpcpy(stpcpy(p, ",b"), group), "c"), window_letters[c->n]);
+    stpcpy(stpcpy(stpcpy(stpcpy(p, "->"), group), "oc"), place_letters[c->n]);
+    return b_reshape(g, b_dot(g, dy, x, spec), graph_shape(g, q->in[1]));
+}
+
+static void conv_grad(Grad *q)
+{
+    Conv c = conv_of(q->g, q->node);
+    if (q->needs(q, 0))
+        q->add(q, 0, input_grad(q, &c));
+    if (q->needs(q, 1))
+        q->add(q, 1, weight_grad(q, &c));
+}
+
+/* ---- reference ---- */
+
+/* The sum over one output place; `at` is its index in y. */
+static double conv_sum(const Value *x, const Value *w, const Conv *c, const int64_t *at)
+{
+    int64_t channels = w->dim[1], outs = w->dim[0] / c->groups, from[MAX_RANK] = { at[0] };
+    int64_t place[MAX_RANK] = { at[1] };
+    double sum = 0;
+    Value part = *w; /* one output's weights, to walk over */
+    part.dim[0] = 1;
+    int64_t walk[MAX_RANK] = { 0 };
+    do {
+        bool inside = true;
+        for (uint32_t i = 0; i < c->n; i++) {
+            int64_t s = at[2 + i] * c->stride[i] + walk[2 + i] * c->dilation[i] - c->low[i];
+            inside &= s >= 0 && s < c->space[i];
+            from[2 + i] = s;
+        }
+        from[1] = at[1] / outs * channels + walk[1];
+        memcpy(place + 1, walk + 1, (w->rank - 1) * sizeof *place);
+        if (inside)
+            sum += x->f[index_offset(x, from)] * w->f[index_offset(w, place)];
+    } while (index_next(&part, walk));
+    return sum;
+}
+
+static void conv_ref(Ref *q)
+{
+    Conv c = conv_of(q->g, q->node);
+    int64_t at[MAX_RANK] = { 0 }, o = 0;
+    if (!q->out->count || !q->in[1].count)
+        return;
+    do
+        q->out->f[o++] = conv_sum(&q->in[0], &q->in[1], &c, at);
+    while (index_next(q->out, at));
+}
+
+static NodeId conv_cases(Graph *g, CaseRng *r, uint32_t i)
+{
+    static const struct {
+        uint32_t n;
+        int64_t x[5], w[5], stride[3], low[3], high[3], dilation[3], groups;
+    } t[] = {
+        { 1, { 2, 3, 11 }, { 5, 3, 3 }, { 1 }, { 0 }, { 0 }, { 1 }, 1 },
+        { 1, { 2, 2, 10 }, { 3, 2, 4 }, { 2 }, { 1 }, { 2 }, { 1 }, 1 },
+        { 2, { 2, 3, 5, 7 }, { 4, 3, 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },
+        { 2, { -1, 2, 8, 6 }, { 3, 2, 3, 2 }, { 2, 1 }, { 1, 0 }, { 0, 0 }, { 1, 2 }, 1 },
+        { 2, { 2, 4, 6, 5 }, { 6, 2, 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 2 },
+        { 2, { -1, 3, 5, 5 }, { 3, 1, 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 3 },
+        { 2, { 2, 5, 4, 3 }, { 7, 5, 1, 1 }, { 1, 1 }, { 0, 0 }, { 0, 0 }, { 1, 1 }, 1 },
+        { 2, { 1, 1, 4, 4 }, { 2, 1, 2, 2 }, { 2, 2 }, { 3, 0 }, { 1, 4 }, { 1, 1 }, 1 },
+        { 1, { 1, 1, 4 }, { 2, 1, 2 }, { 10 }, { 3 }, { 0 }, { 1 }, 1 },
+        { 3, { 1, 2, 4, 3, 5 }, { 3, 2, 2, 2, 3 }, { 1, 1, 2 }, { 0, 1, 1 }, { 1, 0, 1 }, { 1, 1, 1 }, 1 },
+        { 3, { 2, 4, 3, 2, 3 }, { 2, 2, 2, 2, 2 }, { 1, 1, 1 }, { 0, 0, 0 }, { 0, 0, 0 }, { 1, 1, 1 }, 2 },
+    };
+    enum { COUNT = sizeof t / sizeof *t };
+    if (i >= 2 * COUNT)
+        return NODE_NONE;
+    Dtype type = i < COUNT ? DT_F64 : DT_F32;
+    i %= COUNT;
+    uint32_t n = t[i].n;
+    NodeId x = case_input(g, r, type, n + 2, t[i].x, -1, 1, false), w = case_input(g, r, type, n + 2, t[i].w, -1, 1, false);
+    AttrValue attrs[] = { attr_ints(t[i].stride, n), attr_ints(t[i].low, n), attr_ints(t[i].high, n), attr_ints(t[i].dilation, n),
+                          attr_i(t[i].groups) };
+    return graph_emit(g, OP_conv, (NodeId[]){ x, w }, 2, attrs, 5);
+}
+
+const OpDef op_conv = {
+    .name = "conv", .doc = "y[b, o, p] = sum of w[o, c, k] x[b, c, p stride + k dilation - low]", .min_in = 2, .max_in = 2,
+    .attrs = conv_attrs, .infer = conv_infer, .grad = conv_grad, .ref = conv_ref, .fold = conv_fold, .expand = conv_expand,
+    .lower = LOWER_EXPAND, .cases = conv_cases,
+};
