@@ -9,14 +9,20 @@
  * Only nodes on a path from a wanted x to y take part. An adjoint is a list of contributions, summed when the sweep reaches
  * its node, in the order in which users gave them: last user first. None means zero, and becomes a node only for an x
  * that y does not depend on. Adjoints of 16-bit floats are summed in f32. */
-#include "passes/pass.h"
+#include "passes/autodiff.h"
 
-#include <string.h>
+#include "passes/pass.h"
 
 typedef VEC(NodeId) NodeList;
 
 typedef struct {
+    GradApply *apply;
+    void *state;
+} Rules;
+
+typedef struct {
     Graph *g;
+    const Rules *rules;
     Arena *scratch;
     uint8_t *needs;     /* by node: float, and a wanted x is among what it depends on */
     NodeList *adjoints; /* by node: contributions */
@@ -103,7 +109,7 @@ static bool step_back(Sweep *s, NodeId y, NodeId dy)
     Grad q = { .g = g, .node = id, .dy = dy, .in = in, .n = n.count, .add = add_contribution, .needs = operand_needs,
                .state = s };
     g->loc = n.loc;
-    op_defs[n.op]->grad(&q);
+    s->rules->apply(&q, s->rules->state);
     return !g->failed || pass_internal(g->unit, n.loc, "the derivative of `%s` is ill-typed", op_defs[n.op]->name);
 }
 
@@ -123,10 +129,10 @@ static void mark_needs(Sweep *s, NodeId y, const NodeId *x, uint32_t n)
 }
 
 /* out_dx[i] = dy/dx[i], emitted into g, which has all of these nodes. */
-static bool sweep(Graph *g, NodeId y, const NodeId *x, uint32_t n, NodeId *out_dx)
+static bool sweep(Graph *g, const Rules *rules, NodeId y, const NodeId *x, uint32_t n, NodeId *out_dx)
 {
     Arena *scratch = arena_new();
-    Sweep s = { .g = g, .scratch = scratch };
+    Sweep s = { .g = g, .rules = rules, .scratch = scratch };
     s.needs = arena_alloc(scratch, (size_t)y + 1);
     s.adjoints = arena_new_array(scratch, NodeList, (size_t)y + 1);
     s.giver = pass_new_map(scratch, y + 1);
@@ -152,7 +158,7 @@ static bool sweep(Graph *g, NodeId y, const NodeId *x, uint32_t n, NodeId *out_d
 }
 
 /* Resolves old's grad node `id` and every other grad of the same y whose x has been built. */
-static bool resolve(Graph *g, const Graph *old, const uint8_t *live, NodeId id, NodeId *map)
+static bool resolve(Graph *g, const Rules *rules, const Graph *old, const uint8_t *live, NodeId id, NodeId *map)
 {
     NodeId y = graph_operand(old, id, 0);
     NodeList grads = { 0 }, x = { 0 };
@@ -164,14 +170,14 @@ static bool resolve(Graph *g, const Graph *old, const uint8_t *live, NodeId id, 
             vec_push(a, &x, map[graph_operand(old, k, 1)]);
         }
     NodeId *dx = pass_new_map(a, grads.n);
-    bool ok = sweep(g, map[y], x.at, x.n, dx);
+    bool ok = sweep(g, rules, map[y], x.at, x.n, dx);
     for (uint32_t i = 0; ok && i < grads.n; i++)
         map[grads.at[i]] = dx[i];
     arena_free(a);
     return ok;
 }
 
-static Graph *differentiate(const Graph *old)
+static Graph *differentiate(const Graph *old, const Rules *rules)
 {
     Arena *a = arena_new();
     uint8_t *live = graph_live(a, old);
@@ -182,7 +188,7 @@ static Graph *differentiate(const Graph *old)
         if (!live[id] || map[id] != NODE_NONE)
             continue;
         if (graph_node(old, id)->op == OP_grad)
-            ok = resolve(g, old, live, id, map);
+            ok = resolve(g, rules, old, live, id, map);
         else
             ok = pass_copy(g, old, id, map) != NODE_NONE ||
                  pass_internal(g->unit, graph_node(old, id)->loc, "a node cannot be emitted again");
@@ -200,17 +206,29 @@ static bool has_grad(const Graph *g)
     return false;
 }
 
-bool pass_autodiff(Unit *u)
+static void apply_own(Grad *q, void *state)
 {
+    (void)state;
+    op_defs[graph_node(q->g, q->node)->op]->grad(q);
+}
+
+bool autodiff_with(Unit *u, GradApply *apply, void *state)
+{
+    Rules rules = { apply, state };
     bool ok = true;
     for (uint32_t i = 0; i < u->entries.n; i++) {
         Graph *g = u->entries.at[i].graph;
         if (!has_grad(g))
             continue;
-        g = differentiate(g);
+        g = differentiate(g, &rules);
         if (g)
             u->entries.at[i].graph = g;
         ok &= g != NULL;
     }
     return ok;
+}
+
+bool pass_autodiff(Unit *u)
+{
+    return autodiff_with(u, apply_own, NULL);
 }
