@@ -43,7 +43,7 @@ static bool case_open(Op op, uint32_t i, Case *c)
     c->g = graph_new(c->u, "case", CASE_BATCH);
     c->rng = case_rng(c->cx->arena, case_seed(op, i));
     c->result = def->cases(c->g, &c->rng, i);
-    if (c->result != NODE_NONE || c->g->failed)
+    if (c->result != NODE_NONE || c->cx->diags.n)
         return true;
     compiler_free(c->cx);
     return false;
@@ -230,15 +230,21 @@ static void emit_problem(Case *c, const Points *p, bool second)
         graph_output(g, "dx", dx[i], -1);
 }
 
-/* A cast to a narrower float rounds, which a difference quotient sees as steps. */
+/* A cast to a narrower float in the value itself is a staircase to a difference quotient; in the derivatives alone it costs a
+ * rounding, which the tolerance has room for down to f32. */
 static bool rounds(const Graph *g)
 {
     Arena *a = arena_new();
-    const uint8_t *live = graph_live(a, g);
+    Graph value = *g;
+    value.outputs.n = 1;
+    const uint8_t *live = graph_live(a, g), *in_value = graph_live(a, &value);
     bool found = false;
-    for (NodeId id = 0; id < g->nodes.n && !found; id++)
-        found = live[id] && graph_node(g, id)->op == OP_cast && dtype_is_float(graph_dtype(g, id)) &&
-                dtype_size(graph_dtype(g, id)) < dtype_size(graph_dtype(g, graph_operand(g, id, 0)));
+    for (NodeId id = 0; id < g->nodes.n && !found; id++) {
+        if (!live[id] || graph_node(g, id)->op != OP_cast || !dtype_is_float(graph_dtype(g, id)))
+            continue;
+        size_t to = dtype_size(graph_dtype(g, id)), from = dtype_size(graph_dtype(g, graph_operand(g, id, 0)));
+        found = to < from && (in_value[id] || to < 4);
+    }
     arena_free(a);
     return found;
 }
@@ -396,7 +402,7 @@ OpCheck op_check(Arena *a, Op op)
     OpCheck k = { .cases = op_case_count(op) };
     for (uint32_t i = 0; i < k.cases; i++)
         check_case(a, op, i, &k);
-    if (op_defs[op]->grad && k.cases && k.gradient == CHECK_NONE) {
+    if (op_defs[op]->grad && k.cases && k.gradient < CHECK_OK) {
         k.gradient = CHECK_FAILED;
         note_failure(a, &k, 0, "derivative", "no case tries the rule");
     }

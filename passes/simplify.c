@@ -1,8 +1,9 @@
 /* simplify.c: exact rewrites that need to see a node together with its operands.
  *
  * Needs: primitive graphs without `grad`. Gives: no `var` or `stop_gradient`; element-wise math on repeated values is done
- * before they are repeated; no movement that undoes or continues another; equal nodes are one, dead ones gone (both by the
- * rebuild itself). Nothing here changes a bit of any result: what rounds differently has no place in this file.
+ * before they are repeated. Movements that undo or continue one another, equal nodes and dead ones go by the rebuild itself, the
+ * first two by the folds of the ops, which see through the marks now. Nothing here changes a bit of any result: what rounds
+ * differently has no place in this file.
  *
  * Hoisting goes as far as every operand agrees: with a[1, C] and b[1, 1] both repeated to [B, C], a + b is computed on
  * [1, C]. Operands go before users, so one walk suffices: a hoisted broadcast is seen by the next node up. */
@@ -78,55 +79,9 @@ static NodeId hoist_over_scalars(Graph *g, NodeId id)
     return b_reshape(g, emit_like(g, id, in), &whole);
 }
 
-static NodeId join_transposes(Graph *g, NodeId id)
-{
-    const AttrValue *outer = graph_attr(g, id, "perm");
-    NodeId x = graph_operand(g, id, 0);
-    uint32_t rank = graph_shape(g, id)->rank;
-    int64_t perm[MAX_RANK];
-    bool identity = true, joined = has_op(g, x, OP_transpose);
-    const AttrValue *inner = joined ? graph_attr(g, x, "perm") : NULL;
-    for (uint32_t i = 0; i < rank; i++) {
-        perm[i] = joined ? inner->ints[outer->ints[i]] : outer->ints[i];
-        identity &= perm[i] == i;
-    }
-    NodeId source = joined ? graph_operand(g, x, 0) : x;
-    return identity ? source : joined ? b_transpose(g, source, perm) : id;
-}
-
-/* Reshape and broadcast alike: the last of two in a row says it all; one that changes nothing is its operand. */
-static NodeId join_shapings(Graph *g, NodeId id, Op op)
-{
-    NodeId x = graph_operand(g, id, 0), source = has_op(g, x, op) ? graph_operand(g, x, 0) : x;
-    Shape s = *graph_shape(g, id);
-    if (shape_equal(graph_shape(g, source), &s))
-        return source;
-    return source == x ? id : op == OP_reshape ? b_reshape(g, source, &s) : b_broadcast(g, source, &s);
-}
-
-static NodeId choose_known(const Graph *g, NodeId id)
-{
-    double cond;
-    if (graph_operand(g, id, 1) == graph_operand(g, id, 2))
-        return graph_operand(g, id, 1);
-    if (b_is_splat(g, graph_operand(g, id, 0), &cond))
-        return graph_operand(g, id, cond != 0 ? 1 : 2);
-    return id;
-}
-
 static NodeId rewrite(Graph *g, NodeId id)
 {
-    Op op = (Op)graph_node(g, id)->op;
-    if (op == OP_reshape || op == OP_broadcast)
-        return join_shapings(g, id, op);
-    if (op == OP_transpose)
-        return join_transposes(g, id);
-    if (op == OP_select) {
-        NodeId known = choose_known(g, id);
-        if (known != id)
-            return known;
-    }
-    if (op_defs[op]->lower != LOWER_ELEMENTWISE)
+    if (op_defs[graph_node(g, id)->op]->lower != LOWER_ELEMENTWISE)
         return id;
     NodeId hoisted = hoist_over_broadcast(g, id);
     return hoisted == id ? hoist_over_scalars(g, id) : hoisted;
