@@ -165,13 +165,14 @@ bool host_csv_parse(const char *origin, const char *text, size_t size,
                     const HostCsvOptions *options, HostData *out_data,
                     HostError *out_error);
 
-/* table(x=[[..]], y=[..]): dims[0] is the example. i64 when all values are integers below 2^53,
- * else f64. Values are copied. */
+/* table(x=[[..]], y=[..]): dims[0] is the example. i64 when all values are integers up to 2^53,
+ * else f64. Text (rank 1) becomes i32 class indices, names in byte order. Everything is copied. */
 typedef struct {
     const char *name;
     int rank; /* with the leading one: at least 1 */
     int64_t dims[HOST_MAX_RANK + 1];
     const double *values;
+    const char *const *strings; /* not NULL: text instead of values */
 } HostArray;
 bool host_table_from_arrays(const HostArray *arrays, int count, HostData *out_data,
                             HostError *out_error);
@@ -212,6 +213,21 @@ typedef struct {
 bool host_stats_fit(const HostView *view, const char *field, HostStats *out_stats,
                     HostError *out_error);
 void host_stats_free(HostStats *stats);
+
+/* classes=[...] given by the user: host_table_set_classes on a field of every table. */
+bool host_data_set_classes(HostData *data, const char *field, const char *const *names, int count,
+                           HostError *out_error);
+
+/* map(x = f(x), ...): for all rows of all tables, in order, at most `chunk` at a time: converts
+ * the fields that `inputs` name (see loader.h), calls `fn`, and stores what it computes as
+ * fields; one of an existing name takes its place. In `outputs` only name, dtype, rank, dims
+ * count. Parts stay. */
+struct HostBinding;
+typedef bool (*HostRowsFn)(void *user, int64_t count, const int64_t *rows, void *const *inputs,
+                           void *const *outputs, HostError *out_error);
+bool host_data_map(HostData *data, const struct HostBinding *inputs, int input_count,
+                   const HostField *outputs, int output_count, int64_t chunk, HostRowsFn fn,
+                   void *user, HostError *out_error);
 
 /* Copies rows of `view`: a table of its own with the fields named (all if `names` is NULL), in
  * that order. */

@@ -54,6 +54,17 @@ bool host_writer_close(HostWriter *w, bool keep, HostError *out_error);
 /* The last component of a path. */
 const char *host_base_name(const char *path);
 
+/* Converts items rows[0..count) of `field` to `dtype` (see host_convert); the message of a failure
+ * names the row. */
+bool host_convert_rows(const char *origin, const HostField *field, const int64_t *rows,
+                       int64_t count, DlrtDtype dtype, int64_t limit, void *target,
+                       HostError *out_error);
+
+/* The index of the field that a binding names, its shape and kind checked; -1 when it does not
+ * fit. */
+struct HostBinding;
+int host_bind(const HostTable *table, const struct HostBinding *binding, HostError *out_error);
+
 /* Class names of the known data set whose folder or file is called so; count 0 when unknown. */
 const char *const *host_known_classes(const char *base_name, int *out_count);
 

@@ -61,39 +61,6 @@ struct HostLoader {
 
 /* ---- Checking what is wanted against what is there ---- */
 
-static bool check_shape(const HostTable *t, const HostBinding *b, const HostField *f,
-                        HostError *out_error)
-{
-    bool same = b->rank == f->rank;
-    for (int i = 0; same && i < f->rank; i++)
-        same = b->dims[i] == f->dims[i];
-    bool dtype = !host_dtype_is_float(f->dtype) || host_dtype_is_float(b->dtype);
-    char have[160], want[160];
-    return (same && dtype)
-        || host_fail(out_error, "E0604", "%s gives %s: %s, but the model wants %s", t->origin,
-                     f->name,
-                     host_type_text(have, f->dtype, "N", f->rank, f->dims),
-                     host_type_text(want, b->dtype, "B", b->rank, b->dims));
-}
-
-/* Says which row it was: a failed conversion is repeated row by row. */
-static bool convert_rows(const HostLoader *l, const Input *in, const int64_t *rows, int64_t count,
-                         int64_t limit, void *target, HostError *out_error)
-{
-    size_t from = host_field_item_bytes(in->field);
-    size_t to = (size_t)in->elements * dlrt_dtype_size((int)in->dtype);
-    for (int64_t i = 0; i < count; i++) {
-        HostError e;
-        if (host_convert(in->field->name, in->field->dtype,
-                         (const char *)in->field->data + (size_t)rows[i] * from, in->dtype,
-                         (char *)target + (size_t)i * to, in->elements, limit, &e))
-            continue;
-        return host_fail(out_error, e.code, "%s, row %" PRId64 ": %.300s", l->view.table->origin,
-                         rows[i], e.text);
-    }
-    return true;
-}
-
 /* Whether a conversion between integer dtypes can fail at all is seen on the data, before
  * anything is trained: the whole view, in chunks. */
 static bool check_values(const HostLoader *l, const Input *in, int64_t limit, HostError *out_error)
@@ -111,7 +78,8 @@ static bool check_values(const HostLoader *l, const Input *in, int64_t limit, Ho
         int64_t n = l->view.count - at < chunk ? l->view.count - at : chunk;
         for (int64_t i = 0; i < n; i++)
             rows[i] = host_view_row(&l->view, at + i);
-        ok = convert_rows(l, in, rows, n, limit, scratch, out_error);
+        ok = host_convert_rows(l->view.table->origin, in->field, rows, n, in->dtype, limit, scratch,
+                               out_error);
     }
     free(scratch);
     return ok;
@@ -125,14 +93,12 @@ static bool bind_inputs(HostLoader *l, const HostLoaderOptions *o, HostError *ou
         return host_fail_memory(out_error, t->origin, o->binding_count);
     for (int i = 0; i < o->binding_count; i++) {
         const HostBinding *b = &o->bindings[i];
-        int index = host_table_find(t, b->field);
+        int index = host_bind(t, b, out_error);
         if (index < 0)
-            return host_fail(out_error, "E0612", "%s has no field `%.60s`, which the model wants",
-                             t->origin, b->field);
+            return false;
         const HostField *f = &t->fields[index];
         l->inputs[l->input_count++] = (Input){ f, b->dtype, host_field_elements(f) };
-        if (!check_shape(t, b, f, out_error)
-            || !check_values(l, &l->inputs[i], b->limit, out_error))
+        if (!check_values(l, &l->inputs[i], b->limit, out_error))
             return false;
     }
     return true;
@@ -191,7 +157,8 @@ static bool fill_input(const HostLoader *l, const Input *in, const int64_t *rows
                         target, count * in->elements, 0, &ignored))
         return true;
     if (f->dtype != in->dtype)
-        return convert_rows(l, in, rows, count, 0, target, out_error);
+        return host_convert_rows(l->view.table->origin, f, rows, count, in->dtype, 0, target,
+                                 out_error);
     for (int64_t i = 0; i < count; i++)
         memcpy((char *)target + (size_t)i * item, (const char *)f->data + (size_t)rows[i] * item,
                item);

@@ -11,7 +11,7 @@
 /* A field of the table as an input of the model. Integers and bool convert to any integer dtype
  * that holds the value and to any float; floats convert to floats (a finite value that becomes
  * infinite is an error), never to integers. */
-typedef struct {
+typedef struct HostBinding {
     const char *field;
     DlrtDtype dtype;
     int rank; /* of one item, without the batch; must agree with the field's */

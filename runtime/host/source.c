@@ -34,11 +34,46 @@ static bool whole(const double *values, int64_t n)
     return true;
 }
 
+static int compare_strings(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static bool add_strings(HostTable *t, const HostArray *a, HostError *out_error)
+{
+    if (a->rank != 1)
+        return host_fail(out_error, "E0612", "table: text in `%.60s` must be [\"..\", ..]",
+                         a->name);
+    if (!host_table_add_field(t, a->name, DLRT_I32, 0, NULL, NULL, out_error))
+        return false;
+    const char **names = host_malloc((size_t)t->count * sizeof *names);
+    if (!names)
+        return host_fail_memory(out_error, "table", t->count);
+    memcpy(names, a->strings, (size_t)t->count * sizeof *names);
+    qsort(names, (size_t)t->count, sizeof *names, compare_strings);
+    int64_t classes = 0;
+    for (int64_t i = 0; i < t->count; i++)
+        if (!i || strcmp(names[i], names[classes - 1]))
+            names[classes++] = names[i];
+    int32_t *data = t->fields[t->field_count - 1].data;
+    for (int64_t i = 0; i < t->count && classes <= INT32_MAX; i++) {
+        const char **found = bsearch(&a->strings[i], names, (size_t)classes, sizeof *names,
+                                     compare_strings);
+        data[i] = (int32_t)(found - names);
+    }
+    bool ok = classes <= INT32_MAX
+           && host_table_set_classes(t, t->field_count - 1, names, (int)classes, out_error);
+    free(names);
+    return ok;
+}
+
 static bool add_array(HostTable *t, const HostArray *a, HostError *out_error)
 {
     int64_t n = 0;
     if (!check_array(a, t->count, &n, out_error))
         return false;
+    if (a->strings)
+        return add_strings(t, a, out_error);
     bool integers = whole(a->values, n);
     if (!host_table_add_field(t, a->name, integers ? DLRT_I64 : DLRT_F64, a->rank - 1, a->dims + 1,
                               NULL, out_error))

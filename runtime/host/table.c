@@ -276,3 +276,17 @@ const HostView *host_data_part(const HostData *data, const char *name)
             return &data->parts[i].view;
     return NULL;
 }
+
+bool host_data_set_classes(HostData *data, const char *field, const char *const *names, int count,
+                           HostError *out_error)
+{
+    for (int i = 0; i < data->table_count; i++) {
+        HostTable *t = &data->tables[i];
+        int index = host_table_find(t, field);
+        if (index < 0)
+            return host_fail(out_error, "E0612", "%s has no field `%.60s`", t->origin, field);
+        if (!host_table_set_classes(t, index, names, count, out_error))
+            return false;
+    }
+    return true;
+}

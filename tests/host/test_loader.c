@@ -15,7 +15,7 @@ static void make_data(int64_t n, HostData *d)
         x[2 * i + 1] = -(double)i;
         y[i] = (double)(i % 3);
     }
-    HostArray arrays[] = { { "x", 2, { n, 2 }, x }, { "y", 1, { n }, y } };
+    HostArray arrays[] = { { "x", 2, { n, 2 }, x, NULL }, { "y", 1, { n }, y, NULL } };
     assert_true(host_table_from_arrays(arrays, 2, d, &e));
     free(x);
     free(y);

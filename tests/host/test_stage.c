@@ -1,6 +1,8 @@
 /* Tables in memory, finding data sets, split, statistics, selection, concatenation. */
 #include "tests/host/host_test.h"
 
+#include "runtime/host/loader.h"
+
 #include <math.h>
 #include <sys/stat.h>
 
@@ -14,7 +16,7 @@ static void make_table(int64_t n, HostData *d)
         x[3 * i + 2] = 1e6 + (double)(i % 2);
         y[i] = (double)(i % 4);
     }
-    HostArray arrays[] = { { "x", 2, { n, 3 }, x }, { "y", 1, { n }, y } };
+    HostArray arrays[] = { { "x", 2, { n, 3 }, x, NULL }, { "y", 1, { n }, y, NULL } };
     if (!host_table_from_arrays(arrays, 2, d, &e))
         fail_msg("%s", e.text);
     free(x);
@@ -32,7 +34,7 @@ static void tables_in_memory(void **state)
     assert_int_equal(((int64_t *)d.tables[0].fields[1].data)[3], 3);
     host_data_free(&d);
     const double v[] = { 1, NAN, 0x1p60 };
-    HostArray bad[] = { { "x", 1, { 2 }, v }, { "y", 1, { 1 }, v } };
+    HostArray bad[] = { { "x", 1, { 2 }, v, NULL }, { "y", 1, { 1 }, v, NULL } };
     assert_false(host_table_from_arrays(bad, 1, &d, &e));
     expect_error(&e, "E0606", "`x` holds nan");
     bad[0].dims[0] = 1;
@@ -43,10 +45,11 @@ static void tables_in_memory(void **state)
     assert_false(host_table_from_arrays(bad, 1, &d, &e));
     expect_error(&e, "E0608", "no rows");
     assert_false(host_table_from_arrays(bad, 0, &d, &e));
-    HostArray huge = { "x", 3, { 1, INT64_MAX / 2, 3 }, v };
+    HostArray huge = { "x", 3, { 1, INT64_MAX / 2, 3 }, v, NULL };
     assert_false(host_table_from_arrays(&huge, 1, &d, &e));
     expect_error(&e, "E0609", "too large");
-    HostArray large = { "x", 1, { 1 }, v + 2 }; /* beyond 2^53 no integer is sure to be meant */
+    /* beyond 2^53 no integer is sure to be meant */
+    HostArray large = { "x", 1, { 1 }, v + 2, NULL };
     assert_true(host_table_from_arrays(&large, 1, &d, &e));
     assert_int_equal(d.tables[0].fields[0].dtype, DLRT_F64);
     host_data_free(&d);
@@ -159,7 +162,7 @@ static void fits_statistics(void **state)
     double tenth[10];
     for (int i = 0; i < 10; i++)
         tenth[i] = 0.1;
-    HostArray a = { "x", 1, { 10 }, tenth };
+    HostArray a = { "x", 1, { 10 }, tenth, NULL };
     host_data_free(&d);
     assert_true(host_table_from_arrays(&a, 1, &d, &e));
     assert_true(host_stats_fit(host_data_part(&d, "all"), "x", &s, &e));
@@ -212,6 +215,86 @@ static void copies_and_joins(void **state)
     assert_false(host_data_concat(&d, "x", parts, 2, &e));
     expect_error(&e, "E0612", "two definitions");
     host_data_free(&d);
+}
+
+static bool twice_and_row(void *user, int64_t count, const int64_t *rows, void *const *inputs,
+                          void *const *outputs, HostError *out_error)
+{
+    const float *x = inputs[0];
+    assert_true(count <= 4);
+    for (int64_t i = 0; i < count; i++) {
+        for (int k = 0; k < 3; k++)
+            ((float *)outputs[0])[3 * i + k] = 2 * x[3 * i + k];
+        ((int32_t *)outputs[1])[i] = (int32_t)rows[i] + ((int32_t *)inputs[1])[i];
+    }
+    return !*(bool *)user || host_fail(out_error, "E0610", "as asked");
+}
+
+static void maps(void **state)
+{
+    (void)state;
+    static const HostBinding in[] = { { .field = "x", .dtype = DLRT_F32, .rank = 1, .dims = { 3 } },
+                                      { .field = "y", .dtype = DLRT_I32 } };
+    HostField out[] = { { .name = "x", .dtype = DLRT_F32, .rank = 1, .dims = { 3 } },
+                        { .name = "n", .dtype = DLRT_I32 } };
+    HostData d;
+    HostError e;
+    bool fails = false;
+    make_table(10, &d);
+    HostSplit s = { .count = 1, .fractions = { 0.5 } };
+    assert_true(host_split(&d, &s, &e));
+    assert_true(host_data_map(&d, in, 2, out, 2, 4, twice_and_row, &fails, &e));
+    const HostTable *t = host_data_part(&d, "test")->table;
+    assert_int_equal(t->field_count, 3);
+    assert_string_equal(t->fields[0].name, "x");
+    assert_string_equal(t->fields[1].name, "y");
+    assert_string_equal(t->fields[2].name, "n");
+    for (int i = 0; i < 10; i++) {
+        assert_true(((float *)t->fields[0].data)[3 * i] == 2.0f * (float)i);
+        assert_true(((float *)t->fields[0].data)[3 * i + 1] == 10.5f);
+        assert_int_equal(((int32_t *)t->fields[2].data)[i], i + i % 4);
+    }
+    fails = true;
+    assert_false(host_data_map(&d, in, 2, out, 2, 4, twice_and_row, &fails, &e));
+    expect_error(&e, "E0610", "as asked");
+    host_data_free(&d);
+    make_table(10, &d);
+    fails = false;
+    out[1].name = "x";
+    assert_false(host_data_map(&d, in, 2, out, 2, 4, twice_and_row, &fails, &e));
+    expect_error(&e, "E0612", "two definitions of field `x`");
+    host_data_free(&d);
+    make_table(10, &d);
+    HostBinding wrong = { .field = "x", .dtype = DLRT_I32, .rank = 1, .dims = { 3 } };
+    assert_false(host_data_map(&d, &wrong, 1, out, 1, 4, twice_and_row, &fails, &e));
+    expect_error(&e, "E0604", "i32[B, 3]");
+    host_data_free(&d);
+}
+
+static void text_in_memory(void **state)
+{
+    (void)state;
+    static const char *const words[] = { "no", "yes", "maybe", "yes" };
+    HostArray a = { .name = "y", .rank = 1, .dims = { 4 }, .strings = words };
+    HostData d;
+    HostError e;
+    assert_true(host_table_from_arrays(&a, 1, &d, &e));
+    const HostField *y = &d.tables[0].fields[0];
+    static const int32_t want[] = { 1, 2, 0, 2 };
+    assert_int_equal(y->class_count, 3);
+    assert_string_equal(y->class_names[0], "maybe");
+    assert_memory_equal(y->data, want, sizeof want);
+    assert_true(host_data_set_classes(&d, "y", words, 3, &e));
+    assert_string_equal(y->class_names[2], "maybe");
+    assert_false(host_data_set_classes(&d, "y", words, 2, &e));
+    expect_error(&e, "E0610", "label 2 of row 1 in `y`, but there are 2 classes");
+    assert_false(host_data_set_classes(&d, "z", words, 2, &e));
+    expect_error(&e, "E0612", "no field `z`");
+    host_data_free(&d);
+    a.rank = 2;
+    a.dims[0] = a.dims[1] = 2;
+    assert_false(host_table_from_arrays(&a, 1, &d, &e));
+    expect_error(&e, "E0612", "text in `y`");
 }
 
 static void grows_no_table_too_far(void **state)
@@ -288,6 +371,8 @@ int main(void)
         cmocka_unit_test(refuses_bad_splits),
         cmocka_unit_test(fits_statistics),
         cmocka_unit_test(copies_and_joins),
+        cmocka_unit_test(maps),
+        cmocka_unit_test(text_in_memory),
         cmocka_unit_test(grows_no_table_too_far),
         cmocka_unit_test_setup_teardown(finds, make_folder, drop_folder),
         cmocka_unit_test(says_which_package),
