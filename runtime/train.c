@@ -80,6 +80,26 @@ uint32_t dlrt_due_update(const DlrtModel *m, uint64_t step, uint64_t *out_own_st
     return i;
 }
 
+/* Sets the clock for the update that is due. One update alone needs no divisions, which would be a
+ * good part of the smallest models' steps. */
+static const DlrtUpdate *clock_begin(DlrtContext *cx)
+{
+    const DlrtModel *m = cx->model;
+    const DlrtUpdate *u = m->updates;
+    DlrtClock *clock = &cx->clock;
+    uint64_t step = (uint64_t)clock->step, first;
+    clock->key_step = step;
+    clock->own_step = clock->step;
+    clock->own_steps = clock->steps;
+    if (m->update_count > 1) {
+        u += due(m, step, &first);
+        clock->own_step = (double)own_count(step, first, u->times, updates_cycle(m));
+        clock->own_steps =
+            (double)own_count((uint64_t)clock->steps, first, u->times, updates_cycle(m));
+    }
+    return u;
+}
+
 int dlrt_step(DlrtContext *cx, int64_t B, const void *const *fields, float *out_loss)
 {
     if (!dlrt_is_context(cx))
@@ -89,14 +109,9 @@ int dlrt_step(DlrtContext *cx, int64_t B, const void *const *fields, float *out_
         return dlrt_fail(cx, DLRT_E_NAME, "%s was compiled without a training step", m->name);
     if (!fields && m->field_count)
         return dlrt_fail(cx, DLRT_E_ARG, "no data");
-    DlrtClock before = cx->clock;
-    uint64_t step = (uint64_t)before.step, first;
-    const DlrtUpdate *u = &m->updates[due(m, step, &first)];
+    const DlrtClock before = cx->clock;
+    const DlrtUpdate *u = clock_begin(cx);
     const DlrtEntry *e = &m->entries[u->entry];
-    uint64_t cycle = updates_cycle(m);
-    cx->clock.own_step = (double)own_count(step, first, u->times, cycle);
-    cx->clock.own_steps = (double)own_count((uint64_t)before.steps, first, u->times, cycle);
-    cx->clock.key_step = step;
 
     Inputs inputs;
     union { float f32; double f64; } loss = { .f64 = 0 };
