@@ -89,3 +89,11 @@ if(mains)
       ENVIRONMENT "DLCC=${CMAKE_BINARY_DIR}/dlcc;DLRUN=${CMAKE_BINARY_DIR}/dlrun;BUILD=${CMAKE_BINARY_DIR}")
   endforeach()
 endif()
+
+# bench/*.c: measuring programs, built on request: `ninja bench_ulp`.
+file(GLOB benches CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/bench/*.c)
+foreach(bench ${benches})
+  get_filename_component(name ${bench} NAME_WE)
+  add_executable(bench_${name} EXCLUDE_FROM_ALL ${bench})
+  target_link_libraries(bench_${name} PRIVATE backend)
+endforeach()

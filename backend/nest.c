@@ -1,0 +1,433 @@
+/* nest.c: kernels without a contraction: grid, stages, loops, reductions, stores.
+ *
+ *   for unit in [begin, end):                  decoded row-major; the last grid axis in blocks
+ *     for point in the block:                  vectors of points when the last grid axis is the vector axis
+ *       for each stage: for free axes: { for reduced axes: body }, post
+ *
+ * The vector loop of a stage stands where its axis stands: a main loop over whole steps, then the rest as a masked copy of the
+ * same code, so that an element's bits do not depend on where the vector ends. Inside it, `active` copies of each varying value are
+ * kept. Everything that can leave a loop has left it (nest_plan.c). */
+#include "backend/nest.h"
+
+#include <string.h>
+
+static void emit_loops(Nest *n, NestStage *s, uint32_t pos);
+
+/* ---- One point ---- */
+
+static InstEnv environment(Nest *n, const NestStage *s, int copy)
+{
+    InstEnv env = {
+        .stage = s->s, .values = s->values[copy], .stage_values = (LLVMValueRef *const *)n->stage_values[copy],
+        .accs = n->total[copy], .random = &n->random[copy],
+    };
+    memcpy(env.point.at, n->at, sizeof n->at);
+    env.point.lanes = n->width;
+    env.point.base = n->base[n->grid_lanes ? copy : 0];
+    if (n->width > 1) {
+        env.point.lane_axis = n->lane_axis;
+        env.point.at[n->lane_axis] = n->lane_at[copy];
+        env.point.mask = n->mask[copy];
+    }
+    return env;
+}
+
+/* The instructions of `level`, for one copy; what does not vary is emitted with copy 0 for all. */
+static void emit_instructions(Nest *n, NestStage *s, int level, int copy)
+{
+    InstEnv env = environment(n, s, copy);
+    for (InstId i = 0; i < s->s->insts.n; i++) {
+        if (s->level[i] != level || (copy && !nest_varies(s, i)))
+            continue;
+        LLVMValueRef v = inst_emit(n->e, &env, i);
+        if (nest_varies(s, i) && n->width > 1)
+            s->values[copy][i] = v;
+        else
+            for (int c = 0; c < s->copies; c++)
+                s->values[c][i] = v;
+    }
+}
+
+static void emit_stores(Nest *n, NestStage *s, int copy, bool in_body)
+{
+    InstEnv env = environment(n, s, copy);
+    for (uint32_t i = 0; i < s->s->stores.n; i++)
+        if (!s->reduces || s->s->stores.at[i].in_body == in_body)
+            inst_store(n->e, &env, &s->s->stores.at[i]);
+}
+
+/* The innermost code: copy by copy, so that few values live at a time. */
+static void emit_innermost(Nest *n, NestStage *s, int level)
+{
+    bool masked = n->reducing && s->vector >= (int)s->n_free;
+    for (int c = 0; c < n->active; c++) {
+        if (level >= 0)
+            emit_instructions(n, s, level, c);
+        emit_stores(n, s, c, true);
+        if (n->reducing)
+            nest_reduce_fold(n, s, c, masked ? n->mask[c] : NULL);
+    }
+}
+
+/* What stands at `level`, and the loops from `next` on. */
+static void emit_inside(Nest *n, NestStage *s, int level, uint32_t next)
+{
+    if (next == s->n_loops && (n->reducing || !s->reduces)) {
+        emit_innermost(n, s, level);
+        return;
+    }
+    for (int c = 0; c < n->active; c++)
+        emit_instructions(n, s, level, c);
+    emit_loops(n, s, next);
+}
+
+/* ---- The vector loop ---- */
+
+static void open_lanes(Nest *n, int axis, int width, int copies)
+{
+    n->lane_axis = axis;
+    n->width = width;
+    n->active = copies;
+    memset(n->mask, 0, sizeof n->mask);
+}
+
+static void close_lanes(Nest *n)
+{
+    n->width = n->active = 1;
+    memset(n->mask, 0, sizeof n->mask);
+}
+
+/* Copies stand at `first` + copy * width; with `end`, lanes from it on are off. */
+static void set_lanes(Nest *n, LLVMValueRef first, LLVMValueRef end)
+{
+    Emit *e = n->e;
+    for (int c = 0; c < n->active; c++) {
+        n->lane_at[c] = c ? LLVMBuildAdd(e->b, first, emit_i64(e, (int64_t)c * n->width), "") : first;
+        n->mask[c] = end ? emit_tail_mask(e, LLVMBuildSub(e->b, end, n->lane_at[c], ""), n->width) : NULL;
+    }
+    if (end && LLVMIsAConstantInt(end) && LLVMIsAConstantInt(first))
+        for (int c = 0; c + 1 < n->active; c++) /* all but the last are whole */
+            n->mask[c] = NULL;
+}
+
+typedef void LanesBody(Nest *n, void *arg);
+
+/* [begin, end) along the lane axis: whole steps, then the rest masked. `begin` and `end` constants: the rest is straight-line
+ * code of as many vectors as it needs. Else one masked vector a time or, for a reduction, whose lanes must be element mod 64,
+ * one masked step. Carried values are n->acc when n->reducing. */
+static void emit_lanes_loop(Nest *n, int axis, int width, int copies, LLVMValueRef begin, LLVMValueRef end, uint32_t n_accs,
+                            LanesBody *body, void *arg)
+{
+    Emit *e = n->e;
+    int64_t step = (int64_t)width * copies;
+    bool constant = LLVMIsAConstantInt(begin) && LLVMIsAConstantInt(end), reduction = n->reducing;
+    LLVMValueRef whole;
+    if (constant) {
+        int64_t from = LLVMConstIntGetSExtValue(begin), to = LLVMConstIntGetSExtValue(end);
+        whole = emit_i64(e, from + (to > from ? (to - from) / step * step : 0));
+    } else {
+        LLVMValueRef count = LLVMBuildSub(e->b, end, begin, "");
+        count = LLVMBuildAnd(e->b, count, emit_i64(e, -step), "");
+        whole = (step & (step - 1)) == 0 ? LLVMBuildAdd(e->b, begin, count, "") : begin;
+    }
+    EmitLoop l;
+    if (!constant || LLVMConstIntGetSExtValue(whole) > LLVMConstIntGetSExtValue(begin)) {
+        open_lanes(n, axis, width, copies);
+        emit_loop_begin(e, &l, begin, whole, step, n->acc, reduction ? (int)n_accs * copies : 0);
+        set_lanes(n, l.i, NULL);
+        body(n, arg);
+        emit_loop_end(e, &l);
+    }
+    if (constant) {
+        int64_t rest = LLVMConstIntGetSExtValue(end) - LLVMConstIntGetSExtValue(whole);
+        if (rest > 0) {
+            open_lanes(n, axis, width, (int)((rest + width - 1) / width));
+            set_lanes(n, whole, rest % width ? end : NULL);
+            body(n, arg);
+        }
+    } else {
+        int some = reduction ? copies : 1;
+        open_lanes(n, axis, width, some);
+        emit_loop_begin(e, &l, whole, end, (int64_t)width * some, n->acc, reduction ? (int)n_accs * copies : 0);
+        set_lanes(n, l.i, end);
+        body(n, arg);
+        emit_loop_end(e, &l);
+    }
+    close_lanes(n);
+}
+
+typedef struct {
+    NestStage *s;
+    uint32_t pos;
+} StageLanes;
+
+static void stage_lanes_body(Nest *n, void *arg)
+{
+    StageLanes *a = arg;
+    emit_inside(n, a->s, LEVEL_LOOP + (int)a->pos, a->pos + 1);
+}
+
+/* ---- Loops of a stage ---- */
+
+static void emit_reduction(Nest *n, NestStage *s)
+{
+    bool across = s->vector >= (int)s->n_free; /* the vector axis is one of the reduced */
+    int copies = across ? s->copies : n->active, lanes = across ? s->lanes : n->width;
+    nest_reduce_init(n, s, copies, lanes);
+    n->reducing = true;
+    if (s->n_free == s->n_loops)
+        emit_innermost(n, s, -1);
+    else
+        emit_loops(n, s, s->n_free);
+    n->reducing = false;
+    if (across)
+        nest_reduce_lanes(n, s, copies, lanes);
+    nest_reduce_finish(n, s, across ? 1 : copies);
+    for (int c = 0; c < n->active; c++) {
+        emit_instructions(n, s, LEVEL_POST, c);
+        emit_stores(n, s, c, false);
+    }
+}
+
+/* A short scalar loop with constant trips around little code is straight-line code. */
+static bool is_unrolled(const Nest *n, const NestStage *s, uint32_t pos)
+{
+    int64_t trips = 1;
+    for (uint32_t i = pos; i < s->n_loops; i++) {
+        Dim d = n->k->axes.at[s->loops[i]].extent;
+        if (d.k || d.n > 4 || (int)i == s->vector)
+            return false;
+        trips *= d.n;
+    }
+    return trips * s->s->insts.n * (uint32_t)n->active <= 48;
+}
+
+static void emit_loops(Nest *n, NestStage *s, uint32_t pos)
+{
+    Emit *e = n->e;
+    if (pos == s->n_free && s->reduces && !n->reducing) {
+        emit_reduction(n, s);
+        return;
+    }
+    uint32_t axis = s->loops[pos];
+    LLVMValueRef zero = emit_i64(e, 0), extent = emit_extent(e, n->k->axes.at[axis].extent);
+    if ((int)pos == s->vector) {
+        StageLanes arg = { s, pos };
+        emit_lanes_loop(n, (int)axis, s->lanes, s->copies, zero, extent, s->n_accs, stage_lanes_body, &arg);
+        return;
+    }
+    if (is_unrolled(n, s, pos)) {
+        for (int64_t i = 0; i < n->k->axes.at[axis].extent.n; i++) {
+            n->at[axis] = emit_i64(e, i);
+            emit_inside(n, s, LEVEL_LOOP + (int)pos, pos + 1);
+        }
+    } else {
+        EmitLoop l;
+        int copies = s->vector >= (int)s->n_free ? s->copies : n->active;
+        emit_loop_begin(e, &l, zero, extent, 1, n->acc, n->reducing ? (int)s->n_accs * copies : 0);
+        n->at[axis] = l.i;
+        emit_inside(n, s, LEVEL_LOOP + (int)pos, pos + 1);
+        emit_loop_end(e, &l);
+    }
+    n->at[axis] = NULL;
+}
+
+/* ---- The grid ---- */
+
+/* Scratch of a grid vector lies lane by lane; its address takes the lane axis with stride 1, so the base is moved back by where
+ * the vector stands. */
+static void place_scratch(Nest *n)
+{
+    for (int c = 0; c < n->active && n->grid_lanes; c++)
+        for (uint32_t i = n->k->operands; i < n->k->buffers.n; i++) {
+            const KernelBuffer *b = &n->k->buffers.at[i];
+            LLVMValueRef to = emit_i64(n->e, (int64_t)c * b->scratch * n->grid_width);
+            n->base[c][i] = emit_element(n->e, b->dtype, n->scratch[i], LLVMBuildSub(n->e->b, to, n->lane_at[c], ""));
+        }
+}
+
+static void emit_stages(Nest *n, void *arg)
+{
+    (void)arg;
+    place_scratch(n);
+    for (uint32_t i = 0; i < n->k->stages.n; i++)
+        emit_inside(n, &n->stages[i], LEVEL_POINT, 0);
+}
+
+/* ceil(extent of the last grid axis / block) */
+static LLVMValueRef block_count(Nest *n)
+{
+    Emit *e = n->e;
+    Dim d = n->k->axes.at[n->k->grid - 1].extent;
+    if (!d.k)
+        return emit_i64(e, (d.n + n->k->block - 1) / n->k->block);
+    LLVMValueRef up = LLVMBuildAdd(e->b, emit_extent(e, d), emit_i64(e, n->k->block - 1), "");
+    return LLVMBuildUDiv(e->b, up, emit_i64(e, n->k->block), "");
+}
+
+/* The grid axes of unit `u`; returns the number of its block. */
+static LLVMValueRef decode_unit(Nest *n, LLVMValueRef u)
+{
+    Emit *e = n->e;
+    if (n->k->grid == 1)
+        return u;
+    LLVMValueRef blocks = block_count(n), block = LLVMBuildURem(e->b, u, blocks, "");
+    u = LLVMBuildUDiv(e->b, u, blocks, "");
+    for (uint32_t a = n->k->grid - 1; a-- > 0;) {
+        LLVMValueRef extent = emit_extent(e, n->k->axes.at[a].extent);
+        n->at[a] = a ? LLVMBuildURem(e->b, u, extent, "") : u;
+        u = a ? LLVMBuildUDiv(e->b, u, extent, "") : u;
+    }
+    return block;
+}
+
+static void emit_level(Nest *n, int level)
+{
+    for (uint32_t i = 0; i < n->k->stages.n; i++)
+        emit_instructions(n, &n->stages[i], level, 0);
+}
+
+static void emit_unit(Nest *n, LLVMValueRef u)
+{
+    Emit *e = n->e;
+    if (!n->k->grid) {
+        emit_stages(n, NULL);
+        return;
+    }
+    uint32_t last = n->k->grid - 1;
+    Dim d = n->k->axes.at[last].extent;
+    LLVMValueRef block = decode_unit(n, u);
+    emit_level(n, LEVEL_UNIT);
+    if (n->k->block == 1 && !n->grid_lanes) {
+        n->at[last] = block;
+        emit_stages(n, NULL);
+        return;
+    }
+    LLVMValueRef from = emit_i64(e, 0), to = emit_extent(e, d);
+    if (d.k || d.n > n->k->block) {
+        from = LLVMBuildMul(e->b, block, emit_i64(e, n->k->block), "");
+        LLVMValueRef after = LLVMBuildAdd(e->b, from, emit_i64(e, n->k->block), "");
+        to = !d.k && d.n % n->k->block == 0 ? after : emit_min(e, after, to);
+    }
+    if (n->grid_lanes) {
+        emit_lanes_loop(n, (int)last, n->grid_width, n->grid_copies, from, to, 0, emit_stages, NULL);
+        return;
+    }
+    EmitLoop l;
+    emit_loop_begin(e, &l, from, to, 1, NULL, 0);
+    n->at[last] = l.i;
+    emit_stages(n, NULL);
+    emit_loop_end(e, &l);
+}
+
+/* ---- Preparation ---- */
+
+static bool prepare_scratch(Nest *n)
+{
+    int64_t total = 0, points = n->grid_lanes ? (int64_t)n->grid_width * n->grid_copies : 1;
+    for (uint32_t i = n->k->operands; i < n->k->buffers.n; i++) {
+        const KernelBuffer *b = &n->k->buffers.at[i];
+        int64_t bytes;
+        if (__builtin_mul_overflow(b->scratch, points * (int64_t)dtype_size(b->dtype), &bytes) || bytes > NEST_SCRATCH_BYTES ||
+            (total += bytes) > NEST_SCRATCH_BYTES)
+            return emit_fail(n->e, "scratch of a kernel exceeds %d bytes", NEST_SCRATCH_BYTES);
+        n->scratch[i] = n->base[0][i] = emit_alloca(n->e, bytes);
+    }
+    return true;
+}
+
+/* With a grid vector, element o of a scratch buffer stands at o * lanes + lane. Works on a copy of the stages. */
+static const Kernel *widen_scratch(Arena *a, const Kernel *k, int lanes)
+{
+    Kernel *copy = arena_make(a, Kernel);
+    *copy = *k;
+    copy->stages.at = arena_new_array(a, KernelStage, k->stages.n + 1);
+    for (uint32_t i = 0; i < k->stages.n; i++) {
+        KernelStage *s = &copy->stages.at[i];
+        *s = k->stages.at[i];
+        KernelAccess *x = arena_new_array(a, KernelAccess, s->accesses.n + 1);
+        for (uint32_t j = 0; j < s->accesses.n; j++) {
+            x[j] = s->accesses.at[j];
+            if (x[j].buffer < k->operands)
+                continue;
+            for (uint32_t c = 0; c < KERNEL_MAX_AXES; c++)
+                x[j].offset.coef[c] *= lanes;
+            x[j].offset.c *= lanes;
+            x[j].index_stride *= lanes;
+            x[j].offset.coef[k->grid - 1] = 1;
+        }
+        s->accesses.at = x;
+    }
+    return copy;
+}
+
+static bool prepare(Nest *n)
+{
+    uint32_t most = 1;
+    if (!nest_plan(n))
+        return false;
+    if (n->grid_lanes && n->k->buffers.n > n->k->operands) {
+        n->k = n->e->kernel = widen_scratch(n->arena, n->k, n->grid_width);
+        for (uint32_t i = 0; i < n->k->stages.n; i++)
+            n->stages[i].s = &n->k->stages.at[i];
+    }
+    for (uint32_t i = 0; i < n->k->stages.n; i++)
+        most = n->stages[i].n_accs > most ? n->stages[i].n_accs : most;
+    n->scratch = arena_new_array(n->arena, LLVMValueRef, n->k->buffers.n + 1);
+    n->acc = arena_new_array(n->arena, LLVMValueRef, most * NEST_MAX_COPIES);
+    for (int c = 0; c < NEST_MAX_COPIES; c++) {
+        n->total[c] = arena_new_array(n->arena, LLVMValueRef, most);
+        n->base[c] = arena_new_array(n->arena, LLVMValueRef, n->k->buffers.n + 1);
+        n->stage_values[c] = arena_new_array(n->arena, LLVMValueRef *, n->k->stages.n + 1);
+        for (uint32_t i = 0; i < n->k->operands; i++)
+            n->base[c][i] = n->e->buffer[i];
+        for (uint32_t i = 0; i < n->k->stages.n; i++) /* a scalar of the unit is where its stage closed its lanes */
+            n->stage_values[c][i] = n->stages[i].values[n->grid_lanes && c < n->stages[i].copies ? c : 0];
+    }
+    return prepare_scratch(n);
+}
+
+/* Units as dlrt counts them, and how many are worth a thread: about 10 microseconds. */
+static bool count_units(Nest *n, KernelGrid *out_grid)
+{
+    const Kernel *k = n->k;
+    KernelGrid g = { .tiles = 1, .batch_tile = 1 };
+    double cost = 1;
+    for (uint32_t a = 0; a < k->grid; a++) {
+        Dim d = k->axes.at[a].extent;
+        int64_t block = a + 1 == k->grid ? k->block : 1;
+        if (d.k && g.batch_scale)
+            return emit_fail(n->e, "two axes of the grid depend on the batch");
+        if (d.k) {
+            g.batch_scale = d.k;
+            g.batch_tile = block;
+        } else if (__builtin_mul_overflow(g.tiles, (d.n + block - 1) / block, &g.tiles)) {
+            return emit_fail(n->e, "the grid is too large");
+        }
+        if (a + 1 == k->grid)
+            cost = (double)(block < d.n ? block : d.n);
+    }
+    double unit = 0;
+    for (uint32_t i = 0; i < k->stages.n; i++)
+        unit += n->stages[i].cost * cost;
+    g.grain = unit > 10000 ? 1 : unit < 0.01 ? 1000000 : (uint32_t)(10000 / unit);
+    *out_grid = g;
+    return true;
+}
+
+bool nest_emit(Emit *e, const Kernel *k, KernelGrid *out_grid)
+{
+    Nest n = { .e = e, .k = k, .arena = arena_new(), .active = 1, .width = 1 };
+    bool ok = prepare(&n) && count_units(&n, out_grid);
+    if (ok) {
+        EmitLoop l;
+        emit_level(&n, LEVEL_ENTRY);
+        emit_loop_begin(e, &l, e->begin, e->end, 1, NULL, 0);
+        emit_unit(&n, l.i);
+        emit_loop_end(e, &l);
+        LLVMBuildRetVoid(e->b);
+    }
+    arena_free(n.arena);
+    e->kernel = k;
+    return ok && !*e->error;
+}
