@@ -3,6 +3,7 @@
  * Conversion goes through double or through a 64-bit integer, whichever holds the value exactly,
  * and rounds once. */
 #include "runtime/core.h"
+#include "runtime/fpu.h"
 
 #include <math.h>
 #include <string.h>
@@ -181,6 +182,8 @@ void dlrt_convert(void *to, int to_dtype, const void *from, int from_dtype, size
             memcpy(to, from, n * dlrt_dtype_size(to_dtype));
         return;
     }
+    uint64_t fpu = fpu_enter(); /* a caller may flush subnormals, or round otherwise */
     for (size_t i = 0; i < n; i++)
         number_store(to, (DlrtDtype)to_dtype, i, number_load(from, (DlrtDtype)from_dtype, i));
+    fpu_leave(fpu);
 }

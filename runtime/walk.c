@@ -322,22 +322,21 @@ static void walk_thread(void *arg, int thread, int threads)
         walk->result = result;
 }
 
-/* How many threads have anything to do. */
-static int useful_threads(const DlrtContext *cx, const DlrtEntry *e, int64_t B)
+/* One, or all: an OpenMP runtime ends the threads that a smaller region leaves out, and makes them
+ * anew for the next, which costs more than their waiting here. */
+static int choose_threads(const DlrtContext *cx, const DlrtEntry *e, int64_t B)
 {
     if (cx->threads <= 1 || cx->team)
         return 1;
     if (e->cost && (double)e->cost * (double)B < (double)CHEAP_PLAN_NS * (double)e->max_batch)
         return 1;
-    int64_t most = 1;
-    for (uint32_t i = 0; i < e->item_count && most < cx->threads; i++) {
+    for (uint32_t i = 0; i < e->item_count; i++) {
         const DlrtItem *item = &e->items[i];
-        if (item->kind != DLRT_KERNEL && item->kind != DLRT_CALL)
-            continue;
-        int64_t parts = item_parts(item, item_tiles(item, B), cx->threads);
-        most = parts > most ? parts : most;
+        if ((item->kind == DLRT_KERNEL || item->kind == DLRT_CALL) &&
+            item_parts(item, item_tiles(item, B), cx->threads) > 1)
+            return dlrt_threads_are_safe(cx->pid) ? cx->threads : 1;
     }
-    return most > 1 && dlrt_threads_are_safe(cx->pid) ? (int)most : 1;
+    return 1;
 }
 
 static int run_tiny(DlrtContext *cx, const DlrtEntry *e, int64_t B, const void *const *inputs,
@@ -364,7 +363,7 @@ int dlrt_run(DlrtContext *cx, const DlrtEntry *entry, int64_t B, const void *con
             dlrt_fail(cx, rc, "the loss is not finite");
     } else {
         Walk walk = { .cx = cx, .entry = entry, .B = B, .inputs = inputs, .outputs = outputs };
-        dlrt_parallel(useful_threads(cx, entry, B), walk_thread, &walk);
+        dlrt_parallel(choose_threads(cx, entry, B), walk_thread, &walk);
         rc = walk.result;
     }
     if (cx->status || rc == DLRT_E_LABEL)

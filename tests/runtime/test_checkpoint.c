@@ -448,6 +448,50 @@ static void test_foreign_headers(void **state)
     assert_int_equal(dlrt_safe_open(&io, why, sizeof why, &file), DLRT_E_FORMAT);
 }
 
+/* The parser behind the checksums: files by others, damaged at random. Whatever comes out, it never
+ * reads outside, and what it accepts is consistent. */
+static void test_foreign_damage(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "{\"__metadata__\":{\"format\":\"p\\u0074\"}," T("a", "F32", "2,1", "0", "8") ","
+        T("b\\n", "U8", "3", "8", "11") "," T("c", "F64", "", "11", "19") "}";
+    static const char pieces[] = "{}[]\",:\\u0019-e. \xc3";
+    char header[sizeof text + 8];
+    for (uint64_t i = 0; i < 100000; i++) {
+        size_t n = sizeof text - 1;
+        memcpy(header, text, sizeof text);
+        DlrtWords w = dlrt_random(8, 0, 0, 0, i);
+        for (uint32_t k = 0; k <= w.word[0] % 3; k++) {
+            DlrtWords v = dlrt_random(8, 1, k, 0, i);
+            size_t at = v.word[0] % n;
+            char c = pieces[v.word[1] % (sizeof pieces - 1)];
+            if (v.word[2] % 3 == 0) { /* insert, delete, replace */
+                memmove(header + at + 1, header + at, n - at);
+                n++;
+            } else if (v.word[2] % 3 == 1 && n > 2) {
+                memmove(header + at, header + at + 1, n - at);
+                n--;
+                continue;
+            }
+            header[at] = c;
+        }
+        header[n] = 0;
+        char why[200] = "", bytes[8];
+        DlrtSafeFile *file;
+        if (open_text(header, 19, why, sizeof why, &file)) {
+            assert_true(strlen(why) > 0);
+            continue;
+        }
+        const DlrtSafeTensor *t;
+        for (size_t k = 0; (t = dlrt_safe_tensor(file, k)); k++) {
+            assert_true(t->end - t->begin <= 8);
+            assert_int_equal(dlrt_safe_read(file, t, bytes, why, sizeof why), DLRT_OK);
+        }
+        dlrt_safe_close(file);
+    }
+}
+
 /* Weights without checksums, in other float types, with tensors that the model has not. */
 static void test_foreign_weights(void **state)
 {
@@ -732,6 +776,7 @@ int main(void)
         cmocka_unit_test(test_weights),           cmocka_unit_test(test_metadata_and_previous),
         cmocka_unit_test(test_damage_of_any_byte), cmocka_unit_test(test_random_damage),
         cmocka_unit_test(test_foreign_headers),   cmocka_unit_test(test_foreign_weights),
+        cmocka_unit_test(test_foreign_damage),
         cmocka_unit_test(test_other_model),       cmocka_unit_test(test_failing_calls),
         cmocka_unit_test(test_killed_at_each_call), cmocka_unit_test(test_killed_at_random),
         cmocka_unit_test(test_full_disk),         cmocka_unit_test(test_two_writers),

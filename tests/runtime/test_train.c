@@ -576,6 +576,15 @@ static void test_control_word(void **state)
     for (int i = 0; i < TOY_B; i++)
         subnormal |= fpclassify(a[i]) == FP_SUBNORMAL;
     assert_true(subnormal);
+    /* So do conversions. */
+    uint16_t tiny = 1; /* bf16: subnormal */
+    float w[3] = { 0 };
+    assert_int_equal(dlrt_write_raw(cx, "half", (uint16_t[]){ tiny, 2, 3 }, 6), DLRT_OK);
+    _mm_setcsr(0x9fc0);
+    int rc = dlrt_read(cx, "half", w, 3);
+    _mm_setcsr(0x1f80);
+    assert_int_equal(rc, DLRT_OK);
+    assert_true(w[0] == 0x1p-133f);
     dlrt_free(cx);
 }
 #endif
