@@ -9,21 +9,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void set_attribute(Emit *e, const char *name, const char *value)
+static void set_attribute(Emit *e, LLVMValueRef fn, const char *name, const char *value)
 {
-    LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+    LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
                             LLVMCreateStringAttribute(e->cx, name, (unsigned)strlen(name), value, (unsigned)strlen(value)));
+}
+
+void emit_attributes(Emit *e, LLVMValueRef fn)
+{
+    unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
+    LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->cx, nounwind, 0));
+    set_attribute(e, fn, "target-cpu", e->target->llvm_cpu);
+    set_attribute(e, fn, "target-features", e->target->llvm_features);
+    set_attribute(e, fn, "prefer-vector-width",
+                  e->target->vector_bytes == 64 ? "512" : e->target->vector_bytes == 32 ? "256" : "128");
 }
 
 static void open_function(Emit *e, const char *symbol)
 {
     LLVMTypeRef params[] = { e->ptr, e->i64, e->i64, e->i64 };
     e->fn = LLVMAddFunction(e->module, symbol, LLVMFunctionType(e->none, params, 4, 0));
-    unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-    LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->cx, nounwind, 0));
-    set_attribute(e, "target-cpu", e->target->llvm_cpu);
-    set_attribute(e, "target-features", e->target->llvm_features);
-    set_attribute(e, "prefer-vector-width", e->target->vector_bytes == 64 ? "512" : e->target->vector_bytes == 32 ? "256" : "128");
+    emit_attributes(e, e->fn);
     e->bufs = LLVMGetParam(e->fn, 0);
     e->batch = LLVMGetParam(e->fn, 1);
     e->begin = LLVMGetParam(e->fn, 2);

@@ -31,6 +31,8 @@ typedef struct Emit {
 /* Opens a module with the function `symbol`, positioned in its body. Disposed by emit_close. */
 void emit_open(Emit *e, const Kernel *k, const Target *t, const char *symbol);
 void emit_close(Emit *e);
+/* Gives a further function of the module the target's attributes. */
+void emit_attributes(Emit *e, LLVMValueRef fn);
 /* Records why this kernel cannot be emitted; returns false. The first reason stays. */
 bool emit_fail(Emit *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

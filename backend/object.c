@@ -6,6 +6,7 @@
 #include "backend/emitters.h"
 
 #include <llvm-c/Analysis.h>
+#include <llvm-c/Support.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
@@ -20,8 +21,12 @@ enum { STACK_ALLOWED = 256 };
 
 static pthread_once_t init_once = PTHREAD_ONCE_INIT;
 
+/* Loop strength reduction costs as much as the rest of code generation together, and emitters carry their pointers from trip
+ * to trip themselves. */
 static void init_llvm(void)
 {
+    const char *const options[] = { "dlcc", "-disable-lsr" };
+    LLVMParseCommandLineOptions(2, options, NULL);
     LLVMInitializeX86TargetInfo();
     LLVMInitializeX86Target();
     LLVMInitializeX86TargetMC();
