@@ -1,4 +1,5 @@
-/* builder.c: see builder.h. Nothing here knows a type rule: graph_emit checks, folds and interns. */
+/* builder.c: see builder.h. Nothing here knows a type rule: graph_emit checks, folds and
+ * interns. */
 #include "ir/builder.h"
 
 #include "ir/value.h"
@@ -10,7 +11,8 @@ NodeId b_data(Graph *g, Dtype dtype, const Shape *shape, const void *bytes)
     int64_t n;
     if (!shape_elements(shape, &n))
         return NODE_NONE;
-    AttrValue attrs[] = { attr_data(bytes, (uint32_t)((size_t)n * dtype_size(dtype))), attr_dtype(dtype), attr_shape(shape) };
+    AttrValue attrs[] = { attr_data(bytes, (uint32_t)((size_t)n * dtype_size(dtype))),
+                          attr_dtype(dtype), attr_shape(shape) };
     return graph_emit(g, OP_constant, NULL, 0, attrs, 3);
 }
 
@@ -67,8 +69,11 @@ bool b_is_splat(const Graph *g, NodeId x, double *out_v)
             return false;
     Arena *a = arena_new();
     Value v = value_from_bytes(a, dtype, &(Shape){ 0 }, data->data);
-    *out_v = dtype_is_float(dtype) ? v.f[0] : dtype == DT_U64 ? (double)(uint64_t)v.i[0] : (double)v.i[0];
-    bool exact = dtype_is_float(dtype) || (v.i[0] < INT64_C(1) << 53 && v.i[0] > -(INT64_C(1) << 53));
+    *out_v = dtype_is_float(dtype) ? v.f[0]
+             : dtype == DT_U64     ? (double)(uint64_t)v.i[0]
+                                   : (double)v.i[0];
+    bool exact =
+        dtype_is_float(dtype) || (v.i[0] < INT64_C(1) << 53 && v.i[0] > -(INT64_C(1) << 53));
     arena_free(a);
     return exact;
 }
@@ -150,7 +155,8 @@ NodeId b_unsqueeze(Graph *g, NodeId x, uint32_t axis)
         return NODE_NONE;
     Shape s = *graph_shape(g, x);
     if (s.rank == MAX_RANK) /* the reshape's own type rule cannot say it */
-        return diag_report(g->unit->cx, DIAG_E0308, g->loc, "more than %d axes", MAX_RANK), g->failed = true, NODE_NONE;
+        return diag_report(g->unit->cx, DIAG_E0308, g->loc, "more than %d axes", MAX_RANK),
+               g->failed = true, NODE_NONE;
     for (uint32_t i = s.rank++; i > axis; i--)
         s.dim[i] = s.dim[i - 1];
     s.dim[axis] = dim_of(1);
@@ -192,12 +198,14 @@ NodeId b_slice_axis(Graph *g, NodeId x, uint32_t axis, int64_t begin, int64_t en
     return b_slice(g, x, from, to, step);
 }
 
-NodeId b_pad(Graph *g, NodeId x, const int64_t *low, const int64_t *high, const int64_t *interior, double value)
+NodeId b_pad(Graph *g, NodeId x, const int64_t *low, const int64_t *high, const int64_t *interior,
+             double value)
 {
     if (x == NODE_NONE)
         return NODE_NONE;
     uint32_t n = graph_shape(g, x)->rank;
-    AttrValue attrs[] = { attr_ints(low, n), attr_ints(high, n), attr_ints(interior, n), attr_f(value) };
+    AttrValue attrs[] = { attr_ints(low, n), attr_ints(high, n), attr_ints(interior, n),
+                          attr_f(value) };
     return graph_emit(g, OP_pad, &x, 1, attrs, 4);
 }
 

@@ -1,8 +1,9 @@
 /* value.c: values of the reference interpreter, their bytes, and the scalar operations on them.
  *
- * Needs nothing but libm. Floats are held as double whatever their type, and only a cast or leaving the interpreter rounds: the
- * reference has to be better than what it judges. Rounding to f16, bf16 and f32 goes straight from the exact value, through the
- * 64-bit significand of long double: rounding twice (i64 to double to float) would be wrong in the last bit. */
+ * Needs nothing but libm. Floats are held as double whatever their type, and only a cast or leaving
+ * the interpreter rounds: the reference has to be better than what it judges. Rounding to f16, bf16
+ * and f32 goes straight from the exact value, through the 64-bit significand of long double:
+ * rounding twice (i64 to double to float) would be wrong in the last bit. */
 #include "ir/value.h"
 
 #include <math.h>
@@ -19,7 +20,8 @@ Value value_new(Arena *a, Dtype dtype, const Shape *shape, int64_t batch)
     return v;
 }
 
-/* v to `digits` significant bits, ties to even; least normal exponent `least`; infinite from 2^past on. */
+/* v to `digits` significant bits, ties to even; least normal exponent `least`; infinite from
+ * 2^past on. */
 static double round_bits(long double v, int digits, int least, int past)
 {
     if (v == 0 || isnan(v) || isinf(v))
@@ -58,7 +60,8 @@ int64_t value_wrap(Dtype t, int64_t v)
     case DT_U16: return (uint16_t)v;
     case DT_U8: return (uint8_t)v;
     case DT_BOOL: return v != 0;
-    case DT_I64: case DT_U64: case DT_F64: case DT_F32: case DT_F16: case DT_BF16: case DT_COUNT: break;
+    case DT_I64: case DT_U64: case DT_F64: case DT_F32:
+    case DT_F16: case DT_BF16: case DT_COUNT: break;
     }
     return v;
 }
@@ -131,8 +134,10 @@ void value_to_bytes(const Value *v, void *out_bytes)
         float f = (float)r;
         uint32_t word;
         memcpy(&word, &f, 4);
-        uint16_t half = v->dtype == DT_F16 ? half_bits(r) : isnan(r) ? 0x7fc0 : (uint16_t)(word >> 16);
-        memcpy(p, v->dtype == DT_F64 ? (void *)&r : v->dtype == DT_F32 ? (void *)&f : (void *)&half, size);
+        uint16_t brain = isnan(r) ? 0x7fc0 : (uint16_t)(word >> 16);
+        uint16_t half = v->dtype == DT_F16 ? half_bits(r) : brain;
+        const void *single = v->dtype == DT_F32 ? (void *)&f : (void *)&half;
+        memcpy(p, v->dtype == DT_F64 ? &r : single, size);
     }
 }
 
@@ -158,7 +163,7 @@ void value_cast(const Value *x, int64_t at, Value *out)
     else if (dtype_is_float(from))
         out->i[at] = to == DT_BOOL ? x->f[at] != 0 : saturate(to, x->f[at]);
     else if (dtype_is_float(to))
-        out->f[at] = round_exact(to, from == DT_U64 ? (long double)(uint64_t)x->i[at] : (long double)x->i[at]);
+        out->f[at] = round_exact(to, from == DT_U64 ? (uint64_t)x->i[at] : (long double)x->i[at]);
     else
         out->i[at] = value_wrap(to, x->i[at]);
 }
@@ -213,7 +218,8 @@ double scalar_float(ScalarOp op, const double *in)
     case SC_MINIMUM: return isnan(a) || a <= b ? a : b;
     case SC_SELECT: return a != 0 ? in[1] : in[2];
     case SC_IS_NAN: case SC_IS_INF:
-    case SC_EQ: case SC_NE: case SC_LT: case SC_LE: case SC_GT: case SC_GE: return scalar_compare_float(op, a, b);
+    case SC_EQ: case SC_NE: case SC_LT: case SC_LE: case SC_GT: case SC_GE:
+        return scalar_compare_float(op, a, b);
     case SC_NONE: case SC_COUNT:
     case SC_NOT: case SC_AND: case SC_OR: case SC_XOR: case SC_SHL: case SC_SHR: break;
     }
@@ -235,7 +241,8 @@ bool scalar_compare_float(ScalarOp op, double a, double b)
     return false;
 }
 
-/* Quotient and remainder, truncated or floored; 0 for a zero divisor. All but the unsigned 64-bit type fit an int64. */
+/* Quotient and remainder, truncated or floored; 0 for a zero divisor. All but the unsigned 64-bit
+ * type fit an int64. */
 static int64_t divide(ScalarOp op, Dtype t, int64_t a, int64_t b)
 {
     if (b == 0)
@@ -252,7 +259,8 @@ static int64_t divide(ScalarOp op, Dtype t, int64_t a, int64_t b)
     return a / b - below;
 }
 
-/* Wraps; a negative exponent is the truncated reciprocal: 1 and -1 keep their powers, all else is 0 (0 too, as by division). */
+/* Wraps; a negative exponent is the truncated reciprocal: 1 and -1 keep their powers, all else is 0
+ * (0 too, as by division). */
 static int64_t power(Dtype t, int64_t a, int64_t b)
 {
     if (b < 0 && t != DT_U64)
@@ -309,10 +317,11 @@ int64_t scalar_int(ScalarOp op, Dtype t, const int64_t *in)
     case SC_GT: return less(t, b, a);
     case SC_GE: return !less(t, a, b);
     case SC_SELECT: return a ? in[1] : in[2];
-    case SC_NONE: case SC_COUNT: case SC_SQRT: case SC_RSQRT: case SC_EXP: case SC_EXPM1: case SC_LOG: case SC_LOG1P:
-    case SC_SIN: case SC_COS: case SC_TAN: case SC_ASIN: case SC_ACOS: case SC_ATAN: case SC_SINH: case SC_COSH:
-    case SC_TANH: case SC_ASINH: case SC_ACOSH: case SC_ATANH: case SC_SIGMOID: case SC_ERF: case SC_IS_NAN:
-    case SC_IS_INF: case SC_ATAN2: break;
+    case SC_NONE: case SC_COUNT: case SC_SQRT: case SC_RSQRT: case SC_EXP: case SC_EXPM1:
+    case SC_LOG: case SC_LOG1P: case SC_SIN: case SC_COS: case SC_TAN:
+    case SC_ASIN: case SC_ACOS: case SC_ATAN:
+    case SC_SINH: case SC_COSH: case SC_TANH: case SC_ASINH: case SC_ACOSH: case SC_ATANH:
+    case SC_SIGMOID: case SC_ERF: case SC_IS_NAN: case SC_IS_INF: case SC_ATAN2: break;
     }
     return 0;
 }

@@ -30,7 +30,8 @@ static bool integer_pair(Infer *q)
 static bool bit_pair(Infer *q)
 {
     if (dtype_is_float(infer_dtype(q, 0)))
-        return infer_fail(q, DIAG_E0304, "%s needs bools or integers; this is %s", rule_name(q), rule_type(q, 0)); /* C1 */
+        return infer_fail(q, DIAG_E0304, "%s needs bools or integers; this is %s", rule_name(q),
+                          rule_type(q, 0)); /* C1 */
     return pair(q);
 }
 
@@ -93,7 +94,8 @@ static void mod_grad(Grad *q)
 {
     q->add(q, 0, q->dy);
     if (q->needs(q, 1))
-        q->add(q, 1, b_neg(q->g, b_mul(q->g, q->dy, b_binary(q->g, OP_floordiv, q->in[0], q->in[1]))));
+        q->add(q, 1,
+               b_neg(q->g, b_mul(q->g, q->dy, b_binary(q->g, OP_floordiv, q->in[0], q->in[1]))));
 }
 
 static NodeId where_zero(Graph *g, NodeId x, NodeId value)
@@ -218,7 +220,9 @@ FOLD(same_fold)
 static const struct {
     uint32_t rank;
     int64_t dims[3];
-} shapes[] = { { 0, { 0 } }, { 1, { 11 } }, { 2, { 5, 33 } }, { 2, { -1, 3 } }, { 3, { 3, 0, 2 } } };
+} shapes[] = {
+    { 0, { 0 } }, { 1, { 11 } }, { 2, { 5, 33 } }, { 2, { -1, 3 } }, { 3, { 3, 0, 2 } }
+};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 typedef struct {
@@ -230,7 +234,8 @@ static NodeId float_cases(Graph *g, CaseRng *r, uint32_t i, Op op, Ranges v)
     if (i == 2 * SHAPES) { /* one operand repeated */
         Shape wide = { .rank = 2, .dim = { dim_of(4), dim_of(3) } };
         NodeId a = case_input(g, r, DT_F64, 2, (int64_t[]){ 1, 3 }, v.a_lo, v.a_hi, true);
-        return b_binary(g, op, b_broadcast(g, a, &wide), case_input(g, r, DT_F64, 2, (int64_t[]){ 4, 3 }, v.b_lo, v.b_hi, true));
+        return b_binary(g, op, b_broadcast(g, a, &wide),
+                        case_input(g, r, DT_F64, 2, (int64_t[]){ 4, 3 }, v.b_lo, v.b_hi, true));
     }
     if (i > 2 * SHAPES)
         return NODE_NONE;
@@ -248,14 +253,17 @@ static NodeId integer_cases(Graph *g, CaseRng *r, uint32_t i, Op op, Ranges v)
         return NODE_NONE;
     double least = dtype_is_signed(types[i]) ? -120 : 0;
     NodeId a = case_input(g, r, types[i], 1, &(int64_t){ 61 }, fmax(v.a_lo, least), v.a_hi, false);
-    return b_binary(g, op, a, case_input(g, r, types[i], 1, &(int64_t){ 61 }, fmax(v.b_lo, least), v.b_hi, false));
+    return b_binary(
+        g, op, a,
+        case_input(g, r, types[i], 1, &(int64_t){ 61 }, fmax(v.b_lo, least), v.b_hi, false));
 }
 
 static NodeId number_cases(Graph *g, CaseRng *r, uint32_t i, Op op, Ranges v)
 {
     if (i <= 2 * SHAPES)
         return float_cases(g, r, i, op, v);
-    return integer_cases(g, r, i - 2 * SHAPES - 1, op, (Ranges){ -120, 120, op == OP_pow ? 0 : -5, op == OP_pow ? 7 : 5 });
+    return integer_cases(g, r, i - 2 * SHAPES - 1, op,
+                         (Ranges){ -120, 120, op == OP_pow ? 0 : -5, op == OP_pow ? 7 : 5 });
 }
 
 static NodeId bit_cases(Graph *g, CaseRng *r, uint32_t i, Op op, Ranges v)
@@ -276,37 +284,61 @@ static NodeId compare_cases(Graph *g, CaseRng *r, uint32_t i, Op op, Ranges v)
     if (i > 10)
         return NODE_NONE;
     Dtype t = i == 9 ? DT_F64 : DT_F32;
-    NodeId a = b_unary(g, OP_floor, case_input(g, r, t, 1, &(int64_t){ 37 }, v.a_lo, v.a_hi, false));
-    return b_binary(g, op, a, b_unary(g, OP_floor, case_input(g, r, t, 1, &(int64_t){ 37 }, v.b_lo, v.b_hi, false)));
+    NodeId a =
+        b_unary(g, OP_floor, case_input(g, r, t, 1, &(int64_t){ 37 }, v.a_lo, v.a_hi, false));
+    return b_binary(
+        g, op, a,
+        b_unary(g, OP_floor, case_input(g, r, t, 1, &(int64_t){ 37 }, v.b_lo, v.b_hi, false)));
 }
 
-/* BINARY(name, sign in .dl, scalar, takes, derivative, fold, cost, ranges of a and b in cases, doc) */
+/* BINARY(name, sign in .dl, scalar, takes, derivative, fold, cost, ranges of a and b in cases,
+ * doc) */
 #define GRAD(rule) .grad = rule
 #define ZERO .zero_grad = true
-#define BINARY(id, sign, sc, takes, derivative, fold_rule, cost_, alo, ahi, blo, bhi, text)                            \
-    static NodeId id##_cases(Graph *g, CaseRng *r, uint32_t i)                                                         \
-    {                                                                                                                  \
-        return takes##_cases(g, r, i, OP_##id, (Ranges){ alo, ahi, blo, bhi });                                        \
-    }                                                                                                                  \
-    const OpDef op_##id = {                                                                                            \
-        .name = #id, .written = sign, .doc = text, .min_in = 2, .max_in = 2, .infer = takes##_pair, .ref = binary_ref, \
-        derivative, .lower = LOWER_ELEMENTWISE, .scalar = sc, .cost = cost_, .fold = fold_rule, .cases = id##_cases,   \
+#define BINARY(id, sign, sc, takes, derivative, fold_rule, cost_, alo, ahi, blo, bhi, text) \
+    static NodeId id##_cases(Graph *g, CaseRng *r, uint32_t i)                              \
+    {                                                                                       \
+        return takes##_cases(g, r, i, OP_##id, (Ranges){ alo, ahi, blo, bhi });             \
+    }                                                                                       \
+    const OpDef op_##id = {                                                                 \
+        .name = #id,                                                                        \
+        .written = sign,                                                                    \
+        .doc = text,                                                                        \
+        .min_in = 2,                                                                        \
+        .max_in = 2,                                                                        \
+        .infer = takes##_pair,                                                              \
+        .ref = binary_ref,                                                                  \
+        derivative,                                                                         \
+        .lower = LOWER_ELEMENTWISE,                                                         \
+        .scalar = sc,                                                                       \
+        .cost = cost_,                                                                      \
+        .fold = fold_rule,                                                                  \
+        .cases = id##_cases,                                                                \
     };
 
 BINARY(add, "+", SC_ADD, number, GRAD(add_grad), add_fold, 1, -3, 3, -3, 3, "a + b")
 BINARY(sub, "-", SC_SUB, number, GRAD(sub_grad), add_fold, 1, -3, 3, -3, 3, "a - b")
 BINARY(mul, "*", SC_MUL, number, GRAD(mul_grad), mul_fold, 1, -3, 3, -3, 3, "a * b")
-BINARY(div, "/", SC_DIV, number, GRAD(div_grad), div_fold, 4, -3, 3, 0.5, 3, "a / b; of integers truncated, 0 for b = 0")
+BINARY(div, "/", SC_DIV, number, GRAD(div_grad), div_fold, 4, -3, 3, 0.5, 3,
+       "a / b; of integers truncated, 0 for b = 0")
 BINARY(floordiv, "//", SC_FLOORDIV, number, ZERO, NULL, 5, -3, 3, 0.5, 3, "floor(a / b)")
-BINARY(mod, "%", SC_MOD, number, GRAD(mod_grad), NULL, 7, 1, 1.3, 0.7, 0.9, "a - floor(a / b) b, of the sign of b")
+BINARY(mod, "%", SC_MOD, number, GRAD(mod_grad), NULL, 7, 1, 1.3, 0.7, 0.9,
+       "a - floor(a / b) b, of the sign of b")
 BINARY(pow, "^", SC_POW, number, GRAD(pow_grad), pow_fold, 30, 0.3, 3, -2, 3, "a to the power b")
-BINARY(atan2, NULL, SC_ATAN2, float, GRAD(atan2_grad), NULL, 26, 0.3, 3, -3, 3, "angle of the point (b, a)")
-BINARY(maximum, NULL, SC_MAXIMUM, number, GRAD(maximum_grad), same_fold, 1, -3, 3, -3, 3, "the larger of a and b")
-BINARY(minimum, NULL, SC_MINIMUM, number, GRAD(minimum_grad), same_fold, 1, -3, 3, -3, 3, "the smaller of a and b")
-BINARY(and, NULL, SC_AND, bit, ZERO, same_fold, 1, -120, 120, -120, 120, "both; of integers, bit by bit")
-BINARY(or, NULL, SC_OR, bit, ZERO, same_fold, 1, -120, 120, -120, 120, "either; of integers, bit by bit")
-BINARY(xor, NULL, SC_XOR, bit, ZERO, NULL, 1, -120, 120, -120, 120, "exactly one; of integers, bit by bit")
-BINARY(shl, NULL, SC_SHL, integer, ZERO, NULL, 1, -120, 120, 0, 70, "a * 2^b, wrapped; 0 where b is the width or more")
+BINARY(atan2, NULL, SC_ATAN2, float, GRAD(atan2_grad), NULL, 26, 0.3, 3, -3, 3,
+       "angle of the point (b, a)")
+BINARY(maximum, NULL, SC_MAXIMUM, number, GRAD(maximum_grad), same_fold, 1, -3, 3, -3, 3,
+       "the larger of a and b")
+BINARY(minimum, NULL, SC_MINIMUM, number, GRAD(minimum_grad), same_fold, 1, -3, 3, -3, 3,
+       "the smaller of a and b")
+BINARY(and, NULL, SC_AND, bit, ZERO, same_fold, 1, -120, 120, -120, 120,
+       "both; of integers, bit by bit")
+BINARY(or, NULL, SC_OR, bit, ZERO, same_fold, 1, -120, 120, -120, 120,
+       "either; of integers, bit by bit")
+BINARY(xor, NULL, SC_XOR, bit, ZERO, NULL, 1, -120, 120, -120, 120,
+       "exactly one; of integers, bit by bit")
+BINARY(shl, NULL, SC_SHL, integer, ZERO, NULL, 1, -120, 120, 0, 70,
+       "a * 2^b, wrapped; 0 where b is the width or more")
 BINARY(shr, NULL, SC_SHR, integer, ZERO, NULL, 1, -120, 120, 0, 70, "floor(a / 2^b)")
 BINARY(eq, "==", SC_EQ, compare, ZERO, NULL, 1, -2, 2, -2, 2, "a = b")
 BINARY(ne, "!=", SC_NE, compare, ZERO, NULL, 1, -2, 2, -2, 2, "a and b differ")
@@ -319,11 +351,11 @@ BINARY(ge, ">=", SC_GE, compare, ZERO, NULL, 1, -2, 2, -2, 2, "a >= b")
 
 static bool select_infer(Infer *q)
 {
-    return rule_bool(q, 0)                /* C1: the condition is bool */
-        && rule_same_dtype(q, 1, 2)       /* C2: both values of one type */
-        && rule_same_shape(q, 1, 2)       /* C3: and shape */
-        && rule_same_shape(q, 0, 1)       /* C4: the condition's too */
-        && rule_like(q, 1);
+    return rule_bool(q, 0)             /* C1: the condition is bool */
+           && rule_same_dtype(q, 1, 2) /* C2: both values of one type */
+           && rule_same_shape(q, 1, 2) /* C3: and shape */
+           && rule_same_shape(q, 0, 1) /* C4: the condition's too */
+           && rule_like(q, 1);
 }
 
 static void select_grad(Grad *q)
@@ -365,7 +397,7 @@ static NodeId select_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_select = {
-    .name = "select", .doc = "a where cond, else b", .min_in = 3, .max_in = 3, .infer = select_infer, .grad = select_grad,
-    .ref = select_ref, .lower = LOWER_ELEMENTWISE, .scalar = SC_SELECT, .cost = 1, .fold = select_fold,
-    .cases = select_cases,
+    .name = "select", .doc = "a where cond, else b", .min_in = 3, .max_in = 3,
+    .infer = select_infer, .grad = select_grad, .ref = select_ref, .lower = LOWER_ELEMENTWISE,
+    .scalar = SC_SELECT, .cost = 1, .fold = select_fold, .cases = select_cases,
 };

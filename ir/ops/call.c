@@ -1,7 +1,8 @@
-/* call.c: what is no loop nest: sorting, linear systems, orthogonal factors. The runtime has a function for each.
+/* call.c: what is no loop nest: sorting, linear systems, orthogonal factors. The runtime has a
+ * function for each.
  *
- * Those functions take dense rows (or matrices) one after another, in a few types: the folds bring other axes and types into
- * that form, so that a node of these ops is always one call. */
+ * Those functions take dense rows (or matrices) one after another, in a few types: the folds bring
+ * other axes and types into that form, so that a node of these ops is always one call. */
 #include "ir/ops/rules.h"
 
 #include <math.h>
@@ -10,8 +11,10 @@
 /* ---- argsort ---- */
 
 static const AttrDecl argsort_attrs[] = {
-    { .name = "axis", .kind = ATTR_INT, .required = true }, { .name = "descending", .kind = ATTR_INT },
-    { .name = "dtype", .kind = ATTR_DTYPE, .i = DT_I32 },   { 0 },
+    { .name = "axis", .kind = ATTR_INT, .required = true },
+    { .name = "descending", .kind = ATTR_INT },
+    { .name = "dtype", .kind = ATTR_DTYPE, .i = DT_I32 },
+    { 0 },
 };
 
 static bool argsort_infer(Infer *q)
@@ -23,7 +26,8 @@ static bool argsort_infer(Infer *q)
     rule_like(q, 0);
     q->dtype = (Dtype)q->attrs[2].i;
     return dtype_is_integer(q->dtype) || /* C4 */
-           infer_fail(q, DIAG_E0304, "argsort gives places, which are integers, not %s", dtype_name(q->dtype));
+           infer_fail(q, DIAG_E0304, "argsort gives places, which are integers, not %s",
+                      dtype_name(q->dtype));
 }
 
 /* x[i] sorts before x[j]; NaN last either way */
@@ -50,7 +54,8 @@ static void argsort_ref(Ref *q)
         int64_t row = i - at[axis] * stride, place = 0;
         for (int64_t j = 0; j < x->dim[axis]; j++) {
             int64_t other = row + j * stride;
-            place += sorts_before(x, other, i, descending) || (j < at[axis] && !sorts_before(x, i, other, descending));
+            place += sorts_before(x, other, i, descending) ||
+                     (j < at[axis] && !sorts_before(x, i, other, descending));
         }
         q->out->i[row + place * stride] = at[axis];
         i++;
@@ -88,7 +93,8 @@ static NodeId argsort_cases(Graph *g, CaseRng *r, uint32_t i)
     static const struct {
         uint32_t rank, axis;
         int64_t dims[3];
-    } t[] = { { 1, 0, { 13 } }, { 2, 1, { 3, 37 } }, { 2, 0, { 5, 3 } }, { 2, 1, { -1, 7 } }, { 2, 1, { 4, 0 } }, { 1, 0, { 1 } } };
+    } t[] = { { 1, 0, { 13 } },    { 2, 1, { 3, 37 } }, { 2, 0, { 5, 3 } },
+              { 2, 1, { -1, 7 } }, { 2, 1, { 4, 0 } },  { 1, 0, { 1 } } };
     enum { COUNT = sizeof t / sizeof *t };
     if (i >= 6 * COUNT)
         return NODE_NONE;
@@ -100,9 +106,10 @@ static NodeId argsort_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_argsort = {
-    .name = "argsort", .doc = "places of the elements in sorted order along axis, stable, NaN last", .min_in = 1, .max_in = 1,
-    .attrs = argsort_attrs, .infer = argsort_infer, .zero_grad = true, .ref = argsort_ref, .fold = argsort_fold,
-    .lower = LOWER_CALL, .call = "dlrt_call_sort", .cases = argsort_cases,
+    .name = "argsort", .doc = "places of the elements in sorted order along axis, stable, NaN last",
+    .min_in = 1, .max_in = 1, .attrs = argsort_attrs, .infer = argsort_infer, .zero_grad = true,
+    .ref = argsort_ref, .fold = argsort_fold, .lower = LOWER_CALL, .call = "dlrt_call_sort",
+    .cases = argsort_cases,
 };
 
 /* ---- solve ---- */
@@ -111,7 +118,8 @@ static bool linear_float(Infer *q)
 {
     Dtype t = infer_dtype(q, 0);
     return t == DT_F32 || t == DT_F64 ||
-           infer_fail(q, DIAG_E0304, "%s needs f32 or f64 matrices; this is %s", rule_name(q), rule_type(q, 0));
+           infer_fail(q, DIAG_E0304, "%s needs f32 or f64 matrices; this is %s", rule_name(q),
+                      rule_type(q, 0));
 }
 
 static bool solve_infer(Infer *q)
@@ -125,7 +133,8 @@ static bool solve_infer(Infer *q)
         fits = dim_equal(a->dim[i], b->dim[i]);
     fits = fits && dim_equal(a->dim[row], a->dim[row + 1]) && dim_equal(a->dim[row], b->dim[row]);
     if (!fits) /* C3: [..., n, n] and [..., n, m] */
-        return infer_fail(q, DIAG_E0321, "solve needs a [n, n] and b [n, m], not %s and %s", rule_type(q, 0), rule_type(q, 1));
+        return infer_fail(q, DIAG_E0321, "solve needs a [n, n] and b [n, m], not %s and %s",
+                          rule_type(q, 0), rule_type(q, 1));
     return rule_pinned(q, 0, row) && rule_pinned(q, 1, row + 1) && rule_like(q, 1); /* C4 */
 }
 
@@ -151,11 +160,13 @@ static void solve_grad(Grad *q)
     q->add(q, 1, db);
     if (!q->needs(q, 0))
         return;
-    const char *spec = arena_printf(g->unit->arena, "%.*sik,%.*sjk->%.*sij", letters, batch, letters, batch, letters, batch);
+    const char *spec = arena_printf(g->unit->arena, "%.*sik,%.*sjk->%.*sij", letters, batch,
+                                    letters, batch, letters, batch);
     q->add(q, 0, b_neg(g, b_dot(g, db, q->node, spec)));
 }
 
-/* Gauss elimination with the largest pivot, of one matrix; a and b are overwritten, b by the result. */
+/* Gauss elimination with the largest pivot, of one matrix; a and b are overwritten, b by the
+ * result. */
 static void solve_one(double *a, double *b, int64_t n, int64_t m)
 {
     for (int64_t k = 0; k < n; k++) {
@@ -164,14 +175,16 @@ static void solve_one(double *a, double *b, int64_t n, int64_t m)
             if (fabs(a[i * n + k]) > fabs(a[p * n + k]))
                 p = i;
         for (int64_t j = 0; j < n + m; j++) {
-            double *x = j < n ? &a[k * n + j] : &b[k * m + j - n], *y = j < n ? &a[p * n + j] : &b[p * m + j - n], t = *x;
+            double *x = j < n ? &a[k * n + j] : &b[k * m + j - n],
+                   *y = j < n ? &a[p * n + j] : &b[p * m + j - n], t = *x;
             *x = *y;
             *y = t;
         }
         for (int64_t i = 0; i < n; i++) {
             double f = a[i * n + k] / a[k * n + k];
             for (int64_t j = 0; i != k && j < n + m; j++)
-                *(j < n ? &a[i * n + j] : &b[i * m + j - n]) -= f * (j < n ? a[k * n + j] : b[k * m + j - n]);
+                *(j < n ? &a[i * n + j] : &b[i * m + j - n]) -=
+                    f * (j < n ? a[k * n + j] : b[k * m + j - n]);
         }
     }
     for (int64_t i = 0; i < n; i++)
@@ -196,7 +209,8 @@ static void solve_ref(Ref *q)
 static NodeId well_conditioned(Graph *g, NodeId a)
 {
     Shape s = *graph_shape(g, a);
-    NodeId diagonal = b_binary(g, OP_eq, b_iota(g, &s, s.rank - 2, DT_I32), b_iota(g, &s, s.rank - 1, DT_I32));
+    NodeId diagonal =
+        b_binary(g, OP_eq, b_iota(g, &s, s.rank - 2, DT_I32), b_iota(g, &s, s.rank - 1, DT_I32));
     return b_add(g, a, b_select(g, diagonal, b_like(g, a, 4), b_like(g, a, 0)));
 }
 
@@ -205,7 +219,10 @@ static NodeId solve_cases(Graph *g, CaseRng *r, uint32_t i)
     static const struct {
         uint32_t rank;
         int64_t a[3], b[3];
-    } t[] = { { 2, { 3, 3 }, { 3, 2 } }, { 2, { 1, 1 }, { 1, 1 } }, { 3, { 2, 5, 5 }, { 2, 5, 3 } }, { 3, { -1, 3, 3 }, { -1, 3, 1 } },
+    } t[] = { { 2, { 3, 3 }, { 3, 2 } },
+              { 2, { 1, 1 }, { 1, 1 } },
+              { 3, { 2, 5, 5 }, { 2, 5, 3 } },
+              { 3, { -1, 3, 3 }, { -1, 3, 1 } },
               { 2, { 4, 4 }, { 4, 0 } } };
     enum { COUNT = sizeof t / sizeof *t };
     if (i >= 2 * COUNT)
@@ -213,13 +230,14 @@ static NodeId solve_cases(Graph *g, CaseRng *r, uint32_t i)
     Dtype type = i < COUNT ? DT_F64 : DT_F32;
     i %= COUNT;
     NodeId a = case_input(g, r, type, t[i].rank, t[i].a, -1, 1, false);
-    return b_binary(g, OP_solve, well_conditioned(g, a), case_input(g, r, type, t[i].rank, t[i].b, -1, 1, false));
+    return b_binary(g, OP_solve, well_conditioned(g, a),
+                    case_input(g, r, type, t[i].rank, t[i].b, -1, 1, false));
 }
 
 const OpDef op_solve = {
-    .name = "solve", .doc = "the x with a x = b, for matrices along the last two axes", .min_in = 2, .max_in = 2,
-    .infer = solve_infer, .grad = solve_grad, .ref = solve_ref, .lower = LOWER_CALL, .call = "dlrt_call_solve",
-    .cases = solve_cases,
+    .name = "solve", .doc = "the x with a x = b, for matrices along the last two axes", .min_in = 2,
+    .max_in = 2, .infer = solve_infer, .grad = solve_grad, .ref = solve_ref, .lower = LOWER_CALL,
+    .call = "dlrt_call_solve", .cases = solve_cases,
 };
 
 /* ---- QR ---- */
@@ -230,7 +248,8 @@ static bool qr_infer(Infer *q)
     if (!linear_float(q)) /* C1 */
         return false;
     if (a->rank < 2) /* C2 */
-        return infer_fail(q, DIAG_E0321, "%s needs a matrix [m, n], not %s", rule_name(q), rule_type(q, 0));
+        return infer_fail(q, DIAG_E0321, "%s needs a matrix [m, n], not %s", rule_name(q),
+                          rule_type(q, 0));
     uint32_t row = a->rank - 2;
     if (!rule_pinned(q, 0, row) || !rule_pinned(q, 0, row + 1)) /* C3 */
         return false;
@@ -240,8 +259,8 @@ static bool qr_infer(Infer *q)
     return true;
 }
 
-/* Gram and Schmidt, each column made orthogonal twice, which is as good as Householder; r's diagonal is not negative.
- * a is [m, n], q [m, k], r [k, n]. */
+/* Gram and Schmidt, each column made orthogonal twice, which is as good as Householder; r's
+ * diagonal is not negative. a is [m, n], q [m, k], r [k, n]. */
 static void qr_one(const double *a, double *q, double *r, int64_t m, int64_t n)
 {
     int64_t k = m < n ? m : n;
@@ -288,11 +307,13 @@ static NodeId qr_cases(Graph *g, CaseRng *r, uint32_t i, Op op)
     static const struct {
         uint32_t rank;
         int64_t dims[3];
-    } t[] = { { 2, { 3, 3 } }, { 2, { 5, 2 } }, { 2, { 2, 4 } }, { 3, { 2, 3, 2 } }, { 3, { -1, 3, 3 } }, { 2, { 1, 1 } } };
+    } t[] = { { 2, { 3, 3 } },    { 2, { 5, 2 } },     { 2, { 2, 4 } },
+              { 3, { 2, 3, 2 } }, { 3, { -1, 3, 3 } }, { 2, { 1, 1 } } };
     enum { COUNT = sizeof t / sizeof *t };
     if (i >= 2 * COUNT)
         return NODE_NONE;
-    NodeId a = case_input(g, r, i < COUNT ? DT_F64 : DT_F32, t[i % COUNT].rank, t[i % COUNT].dims, -1, 1, false);
+    NodeId a = case_input(g, r, i < COUNT ? DT_F64 : DT_F32, t[i % COUNT].rank, t[i % COUNT].dims,
+                          -1, 1, false);
     return b_unary(g, op, well_conditioned(g, a));
 }
 
@@ -307,10 +328,13 @@ static NodeId qr_r_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_qr_q = {
-    .name = "qr_q", .doc = "the factor q of a = q r: orthogonal columns [m, min(m, n)]", .min_in = 1, .max_in = 1,
-    .infer = qr_infer, .ref = qr_ref, .lower = LOWER_CALL, .call = "dlrt_call_qr", .cases = qr_q_cases,
+    .name = "qr_q", .doc = "the factor q of a = q r: orthogonal columns [m, min(m, n)]",
+    .min_in = 1, .max_in = 1, .infer = qr_infer, .ref = qr_ref, .lower = LOWER_CALL,
+    .call = "dlrt_call_qr", .cases = qr_q_cases,
 };
 const OpDef op_qr_r = {
-    .name = "qr_r", .doc = "the factor r of a = q r: upper triangle [min(m, n), n], its diagonal not negative", .min_in = 1,
-    .max_in = 1, .infer = qr_infer, .ref = qr_ref, .lower = LOWER_CALL, .call = "dlrt_call_qr", .cases = qr_r_cases,
+    .name = "qr_r",
+    .doc = "the factor r of a = q r: upper triangle [min(m, n), n], its diagonal not negative",
+    .min_in = 1, .max_in = 1, .infer = qr_infer, .ref = qr_ref, .lower = LOWER_CALL,
+    .call = "dlrt_call_qr", .cases = qr_r_cases,
 };

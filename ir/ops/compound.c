@@ -1,6 +1,8 @@
-/* compound.c: said in other ops, but with a derivative better than that of their parts, or a name worth keeping in a graph.
+/* compound.c: said in other ops, but with a derivative better than that of their parts, or a name
+ * worth keeping in a graph.
  *
- * relu, softplus, softmax, log_softmax. Their expansions are element-wise ops and reductions of a row, which become one kernel. */
+ * relu, softplus, softmax, log_softmax. Their expansions are element-wise ops and reductions of a
+ * row, which become one kernel. */
 #include "ir/ops/rules.h"
 
 #include <math.h>
@@ -44,8 +46,8 @@ static const struct {
     uint32_t rank, axis;
     int64_t dims[3];
 } shapes[] = {
-    { 1, 0, { 7 } }, { 2, 1, { 3, 37 } }, { 2, 0, { 5, 3 } }, { 3, 1, { 2, 3, 5 } }, { 2, 1, { -1, 10 } }, { 2, 1, { 3, 1 } },
-    { 2, 1, { 0, 4 } }, { 2, 0, { -1, 3 } },
+    { 1, 0, { 7 } },      { 2, 1, { 3, 37 } }, { 2, 0, { 5, 3 } }, { 3, 1, { 2, 3, 5 } },
+    { 2, 1, { -1, 10 } }, { 2, 1, { 3, 1 } },  { 2, 1, { 0, 4 } }, { 2, 0, { -1, 3 } },
 };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
@@ -53,7 +55,8 @@ static NodeId float_input(Graph *g, CaseRng *r, uint32_t i, double lo, double hi
 {
     if (i >= 2 * SHAPES)
         return NODE_NONE;
-    return case_input(g, r, i < SHAPES ? DT_F64 : DT_F32, shapes[i % SHAPES].rank, shapes[i % SHAPES].dims, lo, hi, true);
+    return case_input(g, r, i < SHAPES ? DT_F64 : DT_F32, shapes[i % SHAPES].rank,
+                      shapes[i % SHAPES].dims, lo, hi, true);
 }
 
 static NodeId relu_cases(Graph *g, CaseRng *r, uint32_t i)
@@ -64,15 +67,17 @@ static NodeId relu_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_relu = {
-    .name = "relu", .doc = "max(x, 0); derivative 0 at 0", .min_in = 1, .max_in = 1, .infer = relu_infer, .grad = relu_grad,
-    .ref = relu_ref, .fold = relu_fold, .expand = relu_expand, .lower = LOWER_EXPAND, .cost = 1, .cases = relu_cases,
+    .name = "relu", .doc = "max(x, 0); derivative 0 at 0", .min_in = 1, .max_in = 1,
+    .infer = relu_infer, .grad = relu_grad, .ref = relu_ref, .fold = relu_fold,
+    .expand = relu_expand, .lower = LOWER_EXPAND, .cost = 1, .cases = relu_cases,
 };
 
 /* max(x, 0) + log1p(e^-|x|): no overflow, and exact for very negative x */
 static NodeId softplus_expand(Graph *g, NodeId node, const NodeId *in)
 {
     (void)node;
-    NodeId x = in[0], tail = b_unary(g, OP_log1p, b_unary(g, OP_exp, b_neg(g, b_unary(g, OP_abs, x))));
+    NodeId x = in[0],
+           tail = b_unary(g, OP_log1p, b_unary(g, OP_exp, b_neg(g, b_unary(g, OP_abs, x))));
     return b_add(g, b_binary(g, OP_maximum, x, b_like(g, x, 0)), tail);
 }
 
@@ -95,19 +100,21 @@ static NodeId softplus_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_softplus = {
-    .name = "softplus", .doc = "log(1 + e^x)", .min_in = 1, .max_in = 1, .infer = rule_float_map, .grad = softplus_grad,
-    .ref = softplus_ref, .expand = softplus_expand, .lower = LOWER_EXPAND, .cost = 30, .cases = softplus_cases,
+    .name = "softplus", .doc = "log(1 + e^x)", .min_in = 1, .max_in = 1, .infer = rule_float_map,
+    .grad = softplus_grad, .ref = softplus_ref, .expand = softplus_expand, .lower = LOWER_EXPAND,
+    .cost = 30, .cases = softplus_cases,
 };
 
 /* ---- softmax and its logarithm ---- */
 
-static const AttrDecl axis_attrs[] = { { .name = "axis", .kind = ATTR_INT, .required = true }, { 0 } };
+static const AttrDecl axis_attrs[] = { { .name = "axis", .kind = ATTR_INT, .required = true },
+                                       { 0 } };
 
 static bool row_infer(Infer *q)
 {
-    return rule_float(q, 0)         /* C1 */
-        && rule_axis(q, "axis", 0)  /* C2 */
-        && rule_like(q, 0);
+    return rule_float(q, 0)           /* C1 */
+           && rule_axis(q, "axis", 0) /* C2 */
+           && rule_like(q, 0);
 }
 
 static uint32_t axis_of(const Graph *g, NodeId node)
@@ -196,12 +203,12 @@ static NodeId log_softmax_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_softmax = {
-    .name = "softmax", .doc = "y = exp(x - max) / sum(exp(x - max)) along axis", .min_in = 1, .max_in = 1, .attrs = axis_attrs,
-    .infer = row_infer, .grad = softmax_grad, .ref = row_ref, .expand = softmax_expand, .lower = LOWER_EXPAND, .cost = 40,
-    .cases = softmax_cases,
+    .name = "softmax", .doc = "y = exp(x - max) / sum(exp(x - max)) along axis", .min_in = 1,
+    .max_in = 1, .attrs = axis_attrs, .infer = row_infer, .grad = softmax_grad, .ref = row_ref,
+    .expand = softmax_expand, .lower = LOWER_EXPAND, .cost = 40, .cases = softmax_cases,
 };
 const OpDef op_log_softmax = {
-    .name = "log_softmax", .doc = "y = x - max - log(sum(exp(x - max))) along axis", .min_in = 1, .max_in = 1,
-    .attrs = axis_attrs, .infer = row_infer, .grad = log_softmax_grad, .ref = row_ref, .expand = log_softmax_expand,
-    .lower = LOWER_EXPAND, .cost = 40, .cases = log_softmax_cases,
+    .name = "log_softmax", .doc = "y = x - max - log(sum(exp(x - max))) along axis", .min_in = 1,
+    .max_in = 1, .attrs = axis_attrs, .infer = row_infer, .grad = log_softmax_grad, .ref = row_ref,
+    .expand = log_softmax_expand, .lower = LOWER_EXPAND, .cost = 40, .cases = log_softmax_cases,
 };

@@ -2,8 +2,9 @@
  *
  *     y[b, o, p] = sum over c, k of w[o, c, k] * x[b, c, p * stride + k * dilation - low]
  *
- * It expands to padding, windows of each spatial axis, and one contraction; only indices move, so nothing like an im2col
- * matrix need be stored. Its derivatives are convolutions and contractions again. */
+ * It expands to padding, windows of each spatial axis, and one contraction; only indices move, so
+ * nothing like an im2col matrix need be stored. Its derivatives are convolutions and contractions
+ * again. */
 #include "ir/ops/rules.h"
 
 #include <string.h>
@@ -11,9 +12,12 @@
 enum { MAX_SPACE = 3 };
 
 static const AttrDecl conv_attrs[] = {
-    { .name = "stride", .kind = ATTR_INTS, .required = true },   { .name = "low", .kind = ATTR_INTS, .required = true },
-    { .name = "high", .kind = ATTR_INTS, .required = true },     { .name = "dilation", .kind = ATTR_INTS, .required = true },
-    { .name = "groups", .kind = ATTR_INT, .i = 1 },              { 0 },
+    { .name = "stride", .kind = ATTR_INTS, .required = true },
+    { .name = "low", .kind = ATTR_INTS, .required = true },
+    { .name = "high", .kind = ATTR_INTS, .required = true },
+    { .name = "dilation", .kind = ATTR_INTS, .required = true },
+    { .name = "groups", .kind = ATTR_INT, .i = 1 },
+    { 0 },
 };
 
 /* A convolution's numbers. n: spatial axes; space: extents of x; window: of w; out: of y. */
@@ -28,11 +32,16 @@ static bool conv_channels(Infer *q)
     const Shape *x = infer_shape(q, 0), *w = infer_shape(q, 1);
     int64_t groups = q->attrs[4].i;
     for (uint32_t i = 0; i < x->rank; i++)
-        if ((i && !rule_pinned(q, 0, i)) || !rule_pinned(q, 1, i)) /* C4: only x's first axis may be the batch */
+        if ((i && !rule_pinned(q, 0, i)) ||
+            !rule_pinned(q, 1, i)) /* C4: only x's first axis may be the batch */
             return false;
-    if (x->dim[1].n % groups || w->dim[0].n % groups || x->dim[1].n / groups != w->dim[1].n) /* C5 */
-        return infer_fail(q, DIAG_E0318, "a convolution of %s with weights %s in %lld group%s: %lld input channels, weights for %lld",
-                          rule_type(q, 0), rule_type(q, 1), (long long)groups, groups == 1 ? "" : "s", (long long)x->dim[1].n,
+    if (x->dim[1].n % groups || w->dim[0].n % groups ||
+        x->dim[1].n / groups != w->dim[1].n) /* C5 */
+        return infer_fail(q, DIAG_E0318,
+                          "a convolution of %s with weights %s in %lld group%s: %lld input "
+                          "channels, weights for %lld",
+                          rule_type(q, 0), rule_type(q, 1), (long long)groups,
+                          groups == 1 ? "" : "s", (long long)x->dim[1].n,
                           (long long)(w->dim[1].n * groups));
     return true;
 }
@@ -43,22 +52,26 @@ static bool conv_infer(Infer *q)
     if (!rule_float(q, 0) || !rule_same_dtype(q, 0, 1)) /* C1 */
         return false;
     if (x->rank < 3 || x->rank > 2 + MAX_SPACE || w->rank != x->rank) /* C2 */
-        return infer_fail(q, DIAG_E0318, "a convolution takes x [batch, channels, space...] and weights of as many axes, not %s and %s",
+        return infer_fail(q, DIAG_E0318,
+                          "a convolution takes x [batch, channels, space...] and weights of as "
+                          "many axes, not %s and %s",
                           rule_type(q, 0), rule_type(q, 1));
     uint32_t n = x->rank - 2;
-    if (!rule_list(q, "stride", n, 1) || !rule_list(q, "low", n, 0) || !rule_list(q, "high", n, 0) ||
-        !rule_list(q, "dilation", n, 1) || !rule_range(q, "groups", 1, INT64_MAX) || !conv_channels(q)) /* C3 */
+    if (!rule_list(q, "stride", n, 1) || !rule_list(q, "low", n, 0) ||
+        !rule_list(q, "high", n, 0) || !rule_list(q, "dilation", n, 1) ||
+        !rule_range(q, "groups", 1, INT64_MAX) || !conv_channels(q)) /* C3 */
         return false;
     rule_like(q, 0);
     q->shape.dim[1] = w->dim[0];
     for (uint32_t i = 0; i < n; i++) {
         int64_t padded, span, size = w->dim[i + 2].n;
-        bool fits = size >= 1 && !__builtin_add_overflow(x->dim[i + 2].n, q->attrs[1].ints[i], &padded) &&
+        bool fits = size >= 1 &&
+                    !__builtin_add_overflow(x->dim[i + 2].n, q->attrs[1].ints[i], &padded) &&
                     !__builtin_add_overflow(padded, q->attrs[2].ints[i], &padded) &&
                     !__builtin_mul_overflow(size - 1, q->attrs[3].ints[i], &span) && span < padded;
         if (!fits) /* C6: the window fits into the padded axis */
-            return infer_fail(q, DIAG_E0316, "a window of %lld does not fit into axis %u of %s", (long long)size, i + 2,
-                              rule_type(q, 0));
+            return infer_fail(q, DIAG_E0316, "a window of %lld does not fit into axis %u of %s",
+                              (long long)size, i + 2, rule_type(q, 0));
         q->shape.dim[i + 2] = dim_of((padded - span - 1) / q->attrs[0].ints[i] + 1);
     }
     return rule_result(q);
@@ -66,7 +79,8 @@ static bool conv_infer(Infer *q)
 
 static Conv conv_of(const Graph *g, NodeId node)
 {
-    const Shape *x = graph_shape(g, graph_operand(g, node, 0)), *w = graph_shape(g, graph_operand(g, node, 1));
+    const Shape *x = graph_shape(g, graph_operand(g, node, 0)),
+                *w = graph_shape(g, graph_operand(g, node, 1));
     Conv c = { .n = x->rank - 2, .groups = node_int(g, node, "groups") };
     for (uint32_t i = 0; i < c.n; i++) {
         c.stride[i] = graph_attr(g, node, "stride")->ints[i];
@@ -90,7 +104,8 @@ static NodeId conv_windows(Graph *g, NodeId x, const Conv *c)
     memcpy(high + 2, c->high, c->n * sizeof *high);
     x = b_pad(g, x, low, high, none, 0);
     for (uint32_t i = 0; i < c->n; i++) {
-        AttrValue attrs[] = { attr_i(2 + 2 * i), attr_i(c->window[i]), attr_i(c->stride[i]), attr_i(c->dilation[i]) };
+        AttrValue attrs[] = { attr_i(2 + 2 * i), attr_i(c->window[i]), attr_i(c->stride[i]),
+                              attr_i(c->dilation[i]) };
         x = graph_emit(g, OP_windows, &x, 1, attrs, 4);
     }
     return x;
@@ -109,7 +124,8 @@ static NodeId split_groups(Graph *g, NodeId x, uint32_t axis, int64_t groups)
     return b_reshape(g, x, &s);
 }
 
-static const char *const window_letters[] = { "", "pu", "puqv", "puqvrw" }; /* outputs p q r, window places u v w */
+static const char *const window_letters[] = { "", "pu", "puqv",
+                                              "puqvrw" }; /* outputs p q r, window places u v w */
 static const char *const out_letters[] = { "", "p", "pq", "pqr" };
 static const char *const place_letters[] = { "", "u", "uv", "uvw" };
 
@@ -117,7 +133,8 @@ static const char *const place_letters[] = { "", "u", "uv", "uvw" };
 FOLD(conv_fold)
 {
     FOLD_UNUSED;
-    int64_t groups = attrs[4].i, channels = graph_shape(g, in[1])->dim[1].n, outs = graph_shape(g, in[1])->dim[0].n / groups;
+    int64_t groups = attrs[4].i, channels = graph_shape(g, in[1])->dim[1].n,
+            outs = graph_shape(g, in[1])->dim[0].n / groups;
     if (groups == 1 || shape->rank < 2 + MAX_SPACE)
         return NODE_NONE;
     AttrValue alone[5];
@@ -164,8 +181,8 @@ static NodeId swap_channels(Graph *g, NodeId w, int64_t groups)
     return b_reshape(g, b_transpose(g, split_groups(g, w, 0, groups), perm), &s);
 }
 
-/* dx is the convolution of dy, spread by the stride, with the weights turned around. Where x was padded beyond the window, the
- * padding of dy would be negative: those places are cut off first. */
+/* dx is the convolution of dy, spread by the stride, with the weights turned around. Where x was
+ * padded beyond the window, the padding of dy would be negative: those places are cut off first. */
 static NodeId input_grad(Grad *q, const Conv *c)
 {
     Graph *g = q->g;
@@ -176,17 +193,22 @@ static NodeId input_grad(Grad *q, const Conv *c)
         gap[2 + i] = c->stride[i] - 1;
     dy = b_pad(g, dy, none, none, gap, 0);
     for (uint32_t i = 0; i < c->n && dy != NODE_NONE; i++) {
-        int64_t span = (c->window[i] - 1) * c->dilation[i], extent = graph_shape(g, dy)->dim[2 + i].n;
-        int64_t first = c->low[i] - span, last = c->low[i] + c->space[i]; /* places of dy that meet x */
-        int64_t begin = first < 0 ? 0 : first < extent ? first : extent, end = last < extent ? last : extent;
+        int64_t span = (c->window[i] - 1) * c->dilation[i],
+                extent = graph_shape(g, dy)->dim[2 + i].n;
+        int64_t first = c->low[i] - span,
+                last = c->low[i] + c->space[i]; /* places of dy that meet x */
+        int64_t begin = first < 0        ? 0
+                        : first < extent ? first
+                                         : extent,
+                end = last < extent ? last : extent;
         dy = b_slice_axis(g, dy, 2 + i, begin, end);
         low[i] = begin > first ? begin - first : 0;
         high[i] = c->space[i] + span - low[i] - (end - begin);
         ones[i] = 1;
         axes[i] = 2 + i;
     }
-    AttrValue attrs[] = { attr_ints(ones, c->n), attr_ints(low, c->n), attr_ints(high, c->n), attr_ints(c->dilation, c->n),
-                          attr_i(c->groups) };
+    AttrValue attrs[] = { attr_ints(ones, c->n), attr_ints(low, c->n), attr_ints(high, c->n),
+                          attr_ints(c->dilation, c->n), attr_i(c->groups) };
     NodeId w = b_flip(g, swap_channels(g, q->in[1], c->groups), axes, c->n);
     return graph_emit(g, OP_conv, (NodeId[]){ dy, w }, 2, attrs, 5);
 }
@@ -269,8 +291,22 @@ static NodeId conv_cases(Graph *g, CaseRng *r, uint32_t i)
         { 2, { 2, 5, 4, 3 }, { 7, 5, 1, 1 }, { 1, 1 }, { 0, 0 }, { 0, 0 }, { 1, 1 }, 1 },
         { 2, { 1, 1, 4, 4 }, { 2, 1, 2, 2 }, { 2, 2 }, { 3, 0 }, { 1, 4 }, { 1, 1 }, 1 },
         { 1, { 1, 1, 4 }, { 2, 1, 2 }, { 10 }, { 3 }, { 0 }, { 1 }, 1 },
-        { 3, { 1, 2, 4, 3, 5 }, { 3, 2, 2, 2, 3 }, { 1, 1, 2 }, { 0, 1, 1 }, { 1, 0, 1 }, { 1, 1, 1 }, 1 },
-        { 3, { 2, 4, 3, 2, 3 }, { 2, 2, 2, 2, 2 }, { 1, 1, 1 }, { 0, 0, 0 }, { 0, 0, 0 }, { 1, 1, 1 }, 2 },
+        { 3,
+          { 1, 2, 4, 3, 5 },
+          { 3, 2, 2, 2, 3 },
+          { 1, 1, 2 },
+          { 0, 1, 1 },
+          { 1, 0, 1 },
+          { 1, 1, 1 },
+          1 },
+        { 3,
+          { 2, 4, 3, 2, 3 },
+          { 2, 2, 2, 2, 2 },
+          { 1, 1, 1 },
+          { 0, 0, 0 },
+          { 0, 0, 0 },
+          { 1, 1, 1 },
+          2 },
     };
     enum { COUNT = sizeof t / sizeof *t };
     if (i >= 2 * COUNT)
@@ -278,14 +314,17 @@ static NodeId conv_cases(Graph *g, CaseRng *r, uint32_t i)
     Dtype type = i < COUNT ? DT_F64 : DT_F32;
     i %= COUNT;
     uint32_t n = t[i].n;
-    NodeId x = case_input(g, r, type, n + 2, t[i].x, -1, 1, false), w = case_input(g, r, type, n + 2, t[i].w, -1, 1, false);
-    AttrValue attrs[] = { attr_ints(t[i].stride, n), attr_ints(t[i].low, n), attr_ints(t[i].high, n), attr_ints(t[i].dilation, n),
+    NodeId x = case_input(g, r, type, n + 2, t[i].x, -1, 1, false),
+           w = case_input(g, r, type, n + 2, t[i].w, -1, 1, false);
+    AttrValue attrs[] = { attr_ints(t[i].stride, n), attr_ints(t[i].low, n),
+                          attr_ints(t[i].high, n), attr_ints(t[i].dilation, n),
                           attr_i(t[i].groups) };
     return graph_emit(g, OP_conv, (NodeId[]){ x, w }, 2, attrs, 5);
 }
 
 const OpDef op_conv = {
-    .name = "conv", .doc = "y[b, o, p] = sum of w[o, c, k] x[b, c, p stride + k dilation - low]", .min_in = 2, .max_in = 2,
-    .attrs = conv_attrs, .infer = conv_infer, .grad = conv_grad, .ref = conv_ref, .fold = conv_fold, .expand = conv_expand,
-    .lower = LOWER_EXPAND, .cases = conv_cases,
+    .name = "conv", .doc = "y[b, o, p] = sum of w[o, c, k] x[b, c, p stride + k dilation - low]",
+    .min_in = 2, .max_in = 2, .attrs = conv_attrs, .infer = conv_infer, .grad = conv_grad,
+    .ref = conv_ref, .fold = conv_fold, .expand = conv_expand, .lower = LOWER_EXPAND,
+    .cases = conv_cases,
 };

@@ -1,13 +1,15 @@
 /* dot.c: sums of products in einsum notation.
  *
- * A spec "bik,bjk->bij" names the axes of both operands and the result. A letter stands once in an operand. What is only in one
- * operand and not in the result is summed there first, and where nothing is summed over both the product is written
- * out, so that a `dot` that remains is a matrix product: batch letters, rows, columns, sums. */
+ * A spec "bik,bjk->bij" names the axes of both operands and the result. A letter stands once in an
+ * operand. What is only in one operand and not in the result is summed there first, and where
+ * nothing is summed over both the product is written out, so that a `dot` that remains is a matrix
+ * product: batch letters, rows, columns, sums. */
 #include "ir/ops/rules.h"
 
 #include <string.h>
 
-static const AttrDecl dot_attrs[] = { { .name = "spec", .kind = ATTR_STRING, .required = true }, { 0 } };
+static const AttrDecl dot_attrs[] = { { .name = "spec", .kind = ATTR_STRING, .required = true },
+                                      { 0 } };
 
 /* The letters of a, b and the result, each by axis. */
 typedef struct {
@@ -45,7 +47,8 @@ static Spec node_spec(const Graph *g, NodeId id)
     return s;
 }
 
-static NodeId emit_dot(Graph *g, NodeId a, NodeId b, const char *la, const char *lb, const char *out)
+static NodeId emit_dot(Graph *g, NodeId a, NodeId b, const char *la, const char *lb,
+                       const char *out)
 {
     char spec[3 * MAX_RANK + 4];
     char *p = stpcpy(spec, la);
@@ -63,19 +66,22 @@ static bool dot_infer(Infer *q)
     if (!rule_same_dtype(q, 0, 1)) /* C1 */
         return false;
     if (!dtype_is_float(t) && t != DT_I32 && t != DT_I64) /* C2 */
-        return infer_fail(q, DIAG_E0304, "`@` needs floats, i32 or i64; this is %s", rule_type(q, 0));
+        return infer_fail(q, DIAG_E0304, "`@` needs floats, i32 or i64; this is %s",
+                          rule_type(q, 0));
     if (!spec_read(text, &s)) /* C3: two operands, a result, no letter twice in one of them */
         return infer_fail(q, DIAG_E0317, "einsum \"%s\" is not of the form \"ik,kj->ij\"", text);
     if (strlen(s.a) != a->rank || strlen(s.b) != b->rank) /* C4: a letter for each axis */
-        return infer_fail(q, DIAG_E0317, "einsum \"%s\" names %d and %d axes of %s and %s", text, (int)strlen(s.a),
-                          (int)strlen(s.b), rule_type(q, 0), rule_type(q, 1));
+        return infer_fail(q, DIAG_E0317, "einsum \"%s\" names %d and %d axes of %s and %s", text,
+                          (int)strlen(s.a), (int)strlen(s.b), rule_type(q, 0), rule_type(q, 1));
     for (uint32_t i = 0; i < a->rank; i++) {
         const char *other = strchr(s.b, s.a[i]);
         if (other && !dim_equal(a->dim[i], b->dim[other - s.b])) { /* C5: one extent a letter */
             Shape left = { 1, { a->dim[i] } }, right = { 1, { b->dim[other - s.b] } };
-            const char *x = shape_text(q->g->unit->arena, &left), *y = shape_text(q->g->unit->arena, &right);
-            return infer_fail(q, DIAG_E0312, "`@` needs equal %s dimensions: %.*s and %.*s", strchr(s.out, s.a[i]) ? "batch" : "inner",
-                              (int)strlen(x) - 2, x + 1, (int)strlen(y) - 2, y + 1);
+            const char *x = shape_text(q->g->unit->arena, &left),
+                       *y = shape_text(q->g->unit->arena, &right);
+            return infer_fail(q, DIAG_E0312, "`@` needs equal %s dimensions: %.*s and %.*s",
+                              strchr(s.out, s.a[i]) ? "batch" : "inner", (int)strlen(x) - 2, x + 1,
+                              (int)strlen(y) - 2, y + 1);
         }
     }
     for (const char *l = s.out; *l; l++) {
@@ -88,7 +94,8 @@ static bool dot_infer(Infer *q)
     return rule_result(q);
 }
 
-/* da sums dy with b over what a lacks; every letter of a stands in b or the result (see the fold). */
+/* da sums dy with b over what a lacks; every letter of a stands in b or the result (see the
+ * fold). */
 static void dot_grad(Grad *q)
 {
     Spec s = node_spec(q->g, q->node);
@@ -126,11 +133,13 @@ static void dot_ref(Ref *q)
     if (!a->count || !b->count)
         return;
     for (uint32_t i = n; i > 0;) {
-        int64_t o = letter_offset(q->out, s.out, value), x = letter_offset(a, s.a, value), y = letter_offset(b, s.b, value);
+        int64_t o = letter_offset(q->out, s.out, value), x = letter_offset(a, s.a, value),
+                y = letter_offset(b, s.b, value);
         if (dtype_is_float(a->dtype))
             q->out->f[o] += a->f[x] * b->f[y];
         else
-            q->out->i[o] = value_wrap(a->dtype, (int64_t)((uint64_t)q->out->i[o] + (uint64_t)a->i[x] * (uint64_t)b->i[y]));
+            q->out->i[o] = value_wrap(a->dtype, (int64_t)((uint64_t)q->out->i[o] +
+                                                          (uint64_t)a->i[x] * (uint64_t)b->i[y]));
         for (i = n; i > 0; i--) {
             unsigned char l = (unsigned char)letters[i - 1];
             if (++value[l] < extent[l])
@@ -154,8 +163,10 @@ static NodeId sum_alone(Graph *g, NodeId x, char *letters, const char *other, co
     return n ? b_reduce(g, OP_reduce_sum, x, axes, n, false) : x;
 }
 
-/* x with its axes in the order of the result, extents 1 where it lacks one, repeated to the result. */
-static NodeId spread_letters(Graph *g, NodeId x, const char *letters, const char *out, const Shape *shape)
+/* x with its axes in the order of the result, extents 1 where it lacks one, repeated to the
+ * result. */
+static NodeId spread_letters(Graph *g, NodeId x, const char *letters, const char *out,
+                             const Shape *shape)
 {
     int64_t perm[MAX_RANK];
     uint32_t n = 0;
@@ -181,7 +192,8 @@ FOLD(dot_fold)
         if (!strchr(s.out, s.a[i]))
             return NODE_NONE;
     Shape wide = *shape;
-    return b_mul(g, spread_letters(g, a, s.a, s.out, &wide), spread_letters(g, b, s.b, s.out, &wide));
+    return b_mul(g, spread_letters(g, a, s.a, s.out, &wide),
+                 spread_letters(g, b, s.b, s.out, &wide));
 }
 
 static NodeId dot_cases(Graph *g, CaseRng *r, uint32_t i)
@@ -192,14 +204,22 @@ static NodeId dot_cases(Graph *g, CaseRng *r, uint32_t i)
         uint32_t ra, rb;
         int64_t a[4], b[4];
     } t[] = {
-        { "ik,kj->ij", 2, 2, { 3, 5 }, { 5, 7 } },           { "ik,jk->ij", 2, 2, { 7, 11 }, { 3, 11 } },
-        { "ki,kj->ij", 2, 2, { 13, 5 }, { 13, 3 } },         { "bik,bkj->bij", 3, 3, { 2, 3, 5 }, { 2, 5, 7 } },
-        { "bhik,bhjk->bhij", 4, 4, { 2, 3, 5, 7 }, { 2, 3, 2, 7 } }, { "i,i->", 1, 1, { 17 }, { 17 } },
-        { "ik,k->i", 2, 1, { 5, 7 }, { 7 } },                { "i,j->ij", 1, 1, { 3 }, { 5 } },
-        { "ik,kj->ij", 2, 2, { -1, 5 }, { 5, 3 } },          { "ki,kj->ij", 2, 2, { -1, 5 }, { -1, 3 } },
-        { "ik,kj->ji", 2, 2, { 3, 0 }, { 0, 2 } },           { "ikl,kj->ij", 3, 2, { 3, 5, 2 }, { 5, 7 } },
-        { ",i->i", 0, 1, { 0 }, { 4 } },                     { "ik,kj->ij", 2, 2, { 67, 129 }, { 129, 65 } },
-        { "bikl,jkl->bij", 4, 3, { -1, 3, 2, 5 }, { 4, 2, 5 } }, { "ik,kj->ij", 2, 2, { 1, 1 }, { 1, 1 } },
+        { "ik,kj->ij", 2, 2, { 3, 5 }, { 5, 7 } },
+        { "ik,jk->ij", 2, 2, { 7, 11 }, { 3, 11 } },
+        { "ki,kj->ij", 2, 2, { 13, 5 }, { 13, 3 } },
+        { "bik,bkj->bij", 3, 3, { 2, 3, 5 }, { 2, 5, 7 } },
+        { "bhik,bhjk->bhij", 4, 4, { 2, 3, 5, 7 }, { 2, 3, 2, 7 } },
+        { "i,i->", 1, 1, { 17 }, { 17 } },
+        { "ik,k->i", 2, 1, { 5, 7 }, { 7 } },
+        { "i,j->ij", 1, 1, { 3 }, { 5 } },
+        { "ik,kj->ij", 2, 2, { -1, 5 }, { 5, 3 } },
+        { "ki,kj->ij", 2, 2, { -1, 5 }, { -1, 3 } },
+        { "ik,kj->ji", 2, 2, { 3, 0 }, { 0, 2 } },
+        { "ikl,kj->ij", 3, 2, { 3, 5, 2 }, { 5, 7 } },
+        { ",i->i", 0, 1, { 0 }, { 4 } },
+        { "ik,kj->ij", 2, 2, { 67, 129 }, { 129, 65 } },
+        { "bikl,jkl->bij", 4, 3, { -1, 3, 2, 5 }, { 4, 2, 5 } },
+        { "ik,kj->ij", 2, 2, { 1, 1 }, { 1, 1 } },
     };
     enum { COUNT = sizeof t / sizeof *t };
     if (i >= 3 * COUNT)
@@ -211,7 +231,7 @@ static NodeId dot_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_dot = {
-    .name = "dot", .written = "@", .doc = "sum of products over the letters that the result lacks", .min_in = 2, .max_in = 2,
-    .attrs = dot_attrs, .infer = dot_infer, .grad = dot_grad, .ref = dot_ref, .fold = dot_fold, .lower = LOWER_CONTRACT,
-    .cases = dot_cases,
+    .name = "dot", .written = "@", .doc = "sum of products over the letters that the result lacks",
+    .min_in = 2, .max_in = 2, .attrs = dot_attrs, .infer = dot_infer, .grad = dot_grad,
+    .ref = dot_ref, .fold = dot_fold, .lower = LOWER_CONTRACT, .cases = dot_cases,
 };

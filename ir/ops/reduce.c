@@ -1,14 +1,17 @@
 /* reduce.c: along axes: sums, products, extremes, their places, running sums.
  *
- * Of nothing: sum 0, product 1, maximum the least value of the type, minimum the greatest; argmax has no answer (E0319).
- * A gradient of an extreme goes to the first of equal ones along the flattened reduced axes. */
+ * Of nothing: sum 0, product 1, maximum the least value of the type, minimum the greatest; argmax
+ * has no answer (E0319). A gradient of an extreme goes to the first of equal ones along the
+ * flattened reduced axes. */
 #include "ir/ops/rules.h"
 
 #include <math.h>
 #include <string.h>
 
 static const AttrDecl reduce_attrs[] = {
-    { .name = "axes", .kind = ATTR_INTS, .required = true }, { .name = "keep", .kind = ATTR_INT }, { 0 },
+    { .name = "axes", .kind = ATTR_INTS, .required = true },
+    { .name = "keep", .kind = ATTR_INT },
+    { 0 },
 };
 
 static Shape reduced_shape(const Shape *x, const AttrValue *axes, bool keep)
@@ -62,7 +65,8 @@ static void set_initial(Value *out, ScalarOp op)
             out->i[i] = extreme_int(out->dtype, !least);
 }
 
-/* Where an operand's index goes: the same index with 0 on the reduced axes, in the result's row-major order. */
+/* Where an operand's index goes: the same index with 0 on the reduced axes, in the result's
+ * row-major order. */
 static int64_t reduced_offset(const Value *x, const AttrValue *axes, const int64_t *at)
 {
     int64_t o = 0;
@@ -97,7 +101,8 @@ static void reduce_ref(Ref *q)
 /* A value of the result's shape over the operand's. */
 static NodeId spread(Graph *g, NodeId y, NodeId reduce, NodeId x)
 {
-    Shape wide = *graph_shape(g, x), kept = reduced_shape(&wide, graph_attr(g, reduce, "axes"), true);
+    Shape wide = *graph_shape(g, x),
+          kept = reduced_shape(&wide, graph_attr(g, reduce, "axes"), true);
     return b_broadcast(g, b_reshape(g, y, &kept), &wide);
 }
 
@@ -112,22 +117,25 @@ static NodeId reduce_like(Graph *g, Op op, NodeId x, NodeId like)
     return b_reduce(g, op, x, axes->ints, axes->count, true);
 }
 
-/* dx = dy times the product of all others. With p the product of the nonzero elements of the row, that is p / x without a zero in
- * the row, p at a single zero, and 0 everywhere else; y / x would be 0 / 0 there. */
+/* dx = dy times the product of all others. With p the product of the nonzero elements of the row,
+ * that is p / x without a zero in the row, p at a single zero, and 0 everywhere else; y / x would
+ * be 0 / 0 there. */
 static void prod_grad(Grad *q)
 {
     Graph *g = q->g;
     NodeId x = q->in[0], one = b_like(g, x, 1), zero = b_like(g, x, 0);
     Shape shape = *graph_shape(g, x);
     NodeId is_zero = b_binary(g, OP_eq, x, zero), filled = b_select(g, is_zero, one, x);
-    NodeId zeros = b_broadcast(g, reduce_like(g, OP_reduce_sum, b_select(g, is_zero, one, zero), q->node), &shape);
+    NodeId zeros = b_broadcast(
+        g, reduce_like(g, OP_reduce_sum, b_select(g, is_zero, one, zero), q->node), &shape);
     NodeId p = b_broadcast(g, reduce_like(g, OP_reduce_prod, filled, q->node), &shape);
     NodeId others = b_select(g, b_binary(g, OP_eq, zeros, zero), b_div(g, p, filled), zero);
     NodeId at_zero = b_select(g, b_binary(g, OP_eq, zeros, one), p, zero);
     q->add(q, 0, b_mul(g, spread(g, q->dy, q->node, x), b_select(g, is_zero, at_zero, others)));
 }
 
-/* The order of x's axes with the reduced ones last, an axis of the batch first among those, so that they can become one. */
+/* The order of x's axes with the reduced ones last, an axis of the batch first among those, so that
+ * they can become one. */
 static uint32_t reduced_last(const Shape *x, const AttrValue *axes, int64_t *out_perm)
 {
     uint32_t n = 0;
@@ -154,7 +162,8 @@ static void extreme_grad(Grad *q)
     NodeId moved = b_transpose(g, x, perm);
     Shape moved_shape = *graph_shape(g, moved), flat = moved_shape;
     if (!shape_product(&moved_shape, kept, moved_shape.rank, &flat.dim[kept])) {
-        diag_report(g->unit->cx, DIAG_E0310, g->loc, "the gradient of an extreme over two axes of the batch needs it to be pinned");
+        diag_report(g->unit->cx, DIAG_E0310, g->loc,
+                    "the gradient of an extreme over two axes of the batch needs it to be pinned");
         g->failed = true;
         return;
     }
@@ -162,7 +171,8 @@ static void extreme_grad(Grad *q)
     Shape row = flat;
     row.dim[kept] = dim_of(1);
     NodeId merged = b_reshape(g, moved, &flat);
-    AttrValue attrs[] = { attr_i(kept), attr_i(1), attr_dtype(flat.dim[kept].n > INT32_MAX ? DT_I64 : DT_I32) };
+    AttrValue attrs[] = { attr_i(kept), attr_i(1),
+                          attr_dtype(flat.dim[kept].n > INT32_MAX ? DT_I64 : DT_I32) };
     NodeId place = graph_emit(g, arg, &merged, 1, attrs, 3);
     NodeId position = b_iota(g, &flat, kept, (Dtype)attrs[2].i);
     NodeId first = b_binary(g, OP_eq, position, b_broadcast(g, place, &flat));
@@ -192,9 +202,10 @@ static const struct {
     uint32_t n;
     int64_t axes[3];
 } table[] = {
-    { 1, { 7 }, 1, { 0 } },         { 2, { 3, 37 }, 1, { 1 } },     { 2, { 5, 3 }, 1, { 0 } },       { 3, { 2, 3, 5 }, 2, { 0, 2 } },
-    { 3, { 3, 2, 5 }, 1, { 1 } },   { 2, { 4, 3 }, 2, { 0, 1 } },   { 2, { -1, 5 }, 1, { 0 } },      { 2, { -1, 5 }, 1, { 1 } },
-    { 3, { 2, -1, 3 }, 2, { 1, 2 } }, { 2, { 3, 1 }, 1, { 1 } },    { 1, { 1031 }, 1, { 0 } },       { 2, { 3, 2 }, 0, { 0 } },
+    { 1, { 7 }, 1, { 0 } },          { 2, { 3, 37 }, 1, { 1 } },   { 2, { 5, 3 }, 1, { 0 } },
+    { 3, { 2, 3, 5 }, 2, { 0, 2 } }, { 3, { 3, 2, 5 }, 1, { 1 } }, { 2, { 4, 3 }, 2, { 0, 1 } },
+    { 2, { -1, 5 }, 1, { 0 } },      { 2, { -1, 5 }, 1, { 1 } },   { 3, { 2, -1, 3 }, 2, { 1, 2 } },
+    { 2, { 3, 1 }, 1, { 1 } },       { 1, { 1031 }, 1, { 0 } },    { 2, { 3, 2 }, 0, { 0 } },
     { 2, { 2, 0 }, 1, { 1 } },
 };
 enum { TABLE = sizeof table / sizeof *table };
@@ -207,27 +218,45 @@ static NodeId reduce_cases(Graph *g, CaseRng *r, uint32_t i, Op op, double lo, d
         return NODE_NONE;
     Dtype t = types[i / TABLE];
     i %= TABLE;
-    NodeId x = case_input(g, r, t, table[i].rank, table[i].dims, t == DT_BOOL ? 0 : lo, t == DT_BOOL ? 1 : hi, extreme);
+    NodeId x = case_input(g, r, t, table[i].rank, table[i].dims, t == DT_BOOL ? 0 : lo,
+                          t == DT_BOOL ? 1 : hi, extreme);
     return b_reduce(g, op, x, table[i].axes, table[i].n, i % 2);
 }
 
-#define REDUCE(id, sc, rule, derivative, lo, hi, text)                                                                 \
-    static NodeId id##_cases(Graph *g, CaseRng *r, uint32_t i) { return reduce_cases(g, r, i, OP_##id, lo, hi); }      \
-    const OpDef op_##id = {                                                                                            \
-        .name = #id, .doc = text, .min_in = 1, .max_in = 1, .attrs = reduce_attrs, .infer = rule, .grad = derivative,  \
-        .ref = reduce_ref, .fold = reduce_fold, .lower = LOWER_REDUCE, .scalar = sc, .cases = id##_cases,              \
+#define REDUCE(id, sc, rule, derivative, lo, hi, text)         \
+    static NodeId id##_cases(Graph *g, CaseRng *r, uint32_t i) \
+    {                                                          \
+        return reduce_cases(g, r, i, OP_##id, lo, hi);         \
+    }                                                          \
+    const OpDef op_##id = {                                    \
+        .name = #id,                                           \
+        .doc = text,                                           \
+        .min_in = 1,                                           \
+        .max_in = 1,                                           \
+        .attrs = reduce_attrs,                                 \
+        .infer = rule,                                         \
+        .grad = derivative,                                    \
+        .ref = reduce_ref,                                     \
+        .fold = reduce_fold,                                   \
+        .lower = LOWER_REDUCE,                                 \
+        .scalar = sc,                                          \
+        .cases = id##_cases,                                   \
     };
 
 REDUCE(reduce_sum, SC_ADD, number_infer, sum_grad, -3, 3, "sum along axes")
 REDUCE(reduce_prod, SC_MUL, number_infer, prod_grad, 0.9, 1.1, "product along axes")
-REDUCE(reduce_max, SC_MAXIMUM, reduce_infer, extreme_grad, -9, 9, "largest along axes; of bools, whether any is true")
-REDUCE(reduce_min, SC_MINIMUM, reduce_infer, extreme_grad, -9, 9, "smallest along axes; of bools, whether all are true")
+REDUCE(reduce_max, SC_MAXIMUM, reduce_infer, extreme_grad, -9, 9,
+       "largest along axes; of bools, whether any is true")
+REDUCE(reduce_min, SC_MINIMUM, reduce_infer, extreme_grad, -9, 9,
+       "smallest along axes; of bools, whether all are true")
 
 /* ---- argmax, argmin ---- */
 
 static const AttrDecl arg_attrs[] = {
-    { .name = "axis", .kind = ATTR_INT, .required = true }, { .name = "keep", .kind = ATTR_INT },
-    { .name = "dtype", .kind = ATTR_DTYPE, .i = DT_I32 },   { 0 },
+    { .name = "axis", .kind = ATTR_INT, .required = true },
+    { .name = "keep", .kind = ATTR_INT },
+    { .name = "dtype", .kind = ATTR_DTYPE, .i = DT_I32 },
+    { 0 },
 };
 
 static bool arg_infer(Infer *q)
@@ -236,10 +265,12 @@ static bool arg_infer(Infer *q)
         return false;
     const Shape *x = infer_shape(q, 0);
     if (x->dim[q->attrs[0].i].n == 0) /* C3 */
-        return infer_fail(q, DIAG_E0319, "%s along an axis without elements: %s", rule_name(q), rule_type(q, 0));
+        return infer_fail(q, DIAG_E0319, "%s along an axis without elements: %s", rule_name(q),
+                          rule_type(q, 0));
     q->dtype = (Dtype)q->attrs[2].i;
     if (!dtype_is_integer(q->dtype)) /* C4 */
-        return infer_fail(q, DIAG_E0304, "%s gives places, which are integers, not %s", rule_name(q), dtype_name(q->dtype));
+        return infer_fail(q, DIAG_E0304, "%s gives places, which are integers, not %s",
+                          rule_name(q), dtype_name(q->dtype));
     q->shape = reduced_shape(x, &(AttrValue){ .count = 1, .ints = &q->attrs[0].i }, q->attrs[1].i);
     return true;
 }
@@ -280,15 +311,17 @@ static NodeId arg_cases(Graph *g, CaseRng *r, uint32_t i, Op op)
         uint32_t rank, axis;
         int64_t dims[3];
     } t[] = {
-        { 1, 0, { 11 } }, { 2, 1, { 3, 37 } }, { 2, 0, { 5, 3 } }, { 3, 1, { 2, 3, 5 } }, { 2, 1, { -1, 10 } }, { 1, 0, { 1 } },
-        { 2, 0, { -1, 3 } }, { 2, 1, { 0, 3 } },
+        { 1, 0, { 11 } },     { 2, 1, { 3, 37 } }, { 2, 0, { 5, 3 } },  { 3, 1, { 2, 3, 5 } },
+        { 2, 1, { -1, 10 } }, { 1, 0, { 1 } },     { 2, 0, { -1, 3 } }, { 2, 1, { 0, 3 } },
     };
     enum { COUNT = sizeof t / sizeof *t };
     if (i >= 5 * COUNT)
         return NODE_NONE;
     Dtype type = types[i / COUNT];
-    AttrValue attrs[] = { attr_i(t[i % COUNT].axis), attr_i(i % 2), attr_dtype(i % 3 ? DT_I32 : DT_I64) };
-    NodeId x = case_input(g, r, type, t[i % COUNT].rank, t[i % COUNT].dims, 0, type == DT_BOOL ? 1 : 7, false); /* ties of integers */
+    AttrValue attrs[] = { attr_i(t[i % COUNT].axis), attr_i(i % 2),
+                          attr_dtype(i % 3 ? DT_I32 : DT_I64) };
+    NodeId x = case_input(g, r, type, t[i % COUNT].rank, t[i % COUNT].dims, 0,
+                          type == DT_BOOL ? 1 : 7, false); /* ties of integers */
     return graph_emit(g, op, &x, 1, attrs, 3);
 }
 
@@ -303,34 +336,38 @@ static NodeId argmin_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_argmax = {
-    .name = "argmax", .doc = "place of the first largest along axis", .min_in = 1, .max_in = 1, .attrs = arg_attrs,
-    .infer = arg_infer, .zero_grad = true, .ref = arg_ref, .lower = LOWER_ARG_REDUCE, .cases = argmax_cases,
+    .name = "argmax", .doc = "place of the first largest along axis", .min_in = 1, .max_in = 1,
+    .attrs = arg_attrs, .infer = arg_infer, .zero_grad = true, .ref = arg_ref,
+    .lower = LOWER_ARG_REDUCE, .cases = argmax_cases,
 };
 const OpDef op_argmin = {
-    .name = "argmin", .doc = "place of the first smallest along axis", .min_in = 1, .max_in = 1, .attrs = arg_attrs,
-    .infer = arg_infer, .zero_grad = true, .ref = arg_ref, .lower = LOWER_ARG_REDUCE, .cases = argmin_cases,
+    .name = "argmin", .doc = "place of the first smallest along axis", .min_in = 1, .max_in = 1,
+    .attrs = arg_attrs, .infer = arg_infer, .zero_grad = true, .ref = arg_ref,
+    .lower = LOWER_ARG_REDUCE, .cases = argmin_cases,
 };
 
 /* ---- cumsum ---- */
 
 static const AttrDecl cumsum_attrs[] = {
-    { .name = "axis", .kind = ATTR_INT, .required = true }, { .name = "exclusive", .kind = ATTR_INT },
-    { .name = "reverse", .kind = ATTR_INT },                { 0 },
+    { .name = "axis", .kind = ATTR_INT, .required = true },
+    { .name = "exclusive", .kind = ATTR_INT },
+    { .name = "reverse", .kind = ATTR_INT },
+    { 0 },
 };
 
 static bool cumsum_infer(Infer *q)
 {
-    return rule_number(q, 0)                    /* C1 */
-        && rule_axis(q, "axis", 0)              /* C2 */
-        && rule_range(q, "exclusive", 0, 1)     /* C3 */
-        && rule_range(q, "reverse", 0, 1)
-        && rule_like(q, 0);
+    return rule_number(q, 0)                   /* C1 */
+           && rule_axis(q, "axis", 0)          /* C2 */
+           && rule_range(q, "exclusive", 0, 1) /* C3 */
+           && rule_range(q, "reverse", 0, 1) && rule_like(q, 0);
 }
 
 /* The same sum from the other end. */
 static void cumsum_grad(Grad *q)
 {
-    AttrValue attrs[] = { attr_i(node_int(q->g, q->node, "axis")), attr_i(node_int(q->g, q->node, "exclusive")),
+    AttrValue attrs[] = { attr_i(node_int(q->g, q->node, "axis")),
+                          attr_i(node_int(q->g, q->node, "exclusive")),
                           attr_i(!node_int(q->g, q->node, "reverse")) };
     q->add(q, 0, graph_emit(q->g, OP_cumsum, &q->dy, 1, attrs, 3));
 }
@@ -338,20 +375,23 @@ static void cumsum_grad(Grad *q)
 static void cumsum_ref(Ref *q)
 {
     int64_t axis = node_int(q->g, q->node, "axis"), at[MAX_RANK] = { 0 }, i = 0, stride = 1;
-    bool exclusive = node_int(q->g, q->node, "exclusive"), reverse = node_int(q->g, q->node, "reverse");
+    bool exclusive = node_int(q->g, q->node, "exclusive"),
+         reverse = node_int(q->g, q->node, "reverse");
     const Value *x = q->in;
     for (uint32_t a = (uint32_t)axis + 1; a < x->rank; a++)
         stride *= x->dim[a];
     if (!x->count)
         return;
     do {
-        int64_t first = reverse ? at[axis] + exclusive : 0, end = reverse ? x->dim[axis] : at[axis] + !exclusive;
+        int64_t first = reverse ? at[axis] + exclusive : 0,
+                end = reverse ? x->dim[axis] : at[axis] + !exclusive;
         for (int64_t j = first; j < end; j++) {
             int64_t from = i + (j - at[axis]) * stride;
             if (dtype_is_float(x->dtype))
                 q->out->f[i] += x->f[from];
             else
-                q->out->i[i] = scalar_int(SC_ADD, x->dtype, (int64_t[]){ q->out->i[i], x->i[from] });
+                q->out->i[i] =
+                    scalar_int(SC_ADD, x->dtype, (int64_t[]){ q->out->i[i], x->i[from] });
         }
         i++;
     } while (index_next(x, at));
@@ -363,7 +403,8 @@ static NodeId cumsum_cases(Graph *g, CaseRng *r, uint32_t i)
     static const struct {
         uint32_t rank, axis;
         int64_t dims[3];
-    } t[] = { { 1, 0, { 11 } }, { 2, 1, { 3, 7 } }, { 2, 0, { 5, 3 } }, { 2, 1, { -1, 4 } }, { 2, 0, { 0, 3 } }, { 1, 0, { 1 } } };
+    } t[] = { { 1, 0, { 11 } },    { 2, 1, { 3, 7 } }, { 2, 0, { 5, 3 } },
+              { 2, 1, { -1, 4 } }, { 2, 0, { 0, 3 } }, { 1, 0, { 1 } } };
     enum { COUNT = sizeof t / sizeof *t };
     if (i >= 12 * COUNT)
         return NODE_NONE;
@@ -374,6 +415,7 @@ static NodeId cumsum_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_cumsum = {
-    .name = "cumsum", .doc = "running sum along axis", .min_in = 1, .max_in = 1, .attrs = cumsum_attrs, .infer = cumsum_infer,
-    .grad = cumsum_grad, .ref = cumsum_ref, .lower = LOWER_SCAN, .scalar = SC_ADD, .cases = cumsum_cases,
+    .name = "cumsum", .doc = "running sum along axis", .min_in = 1, .max_in = 1,
+    .attrs = cumsum_attrs, .infer = cumsum_infer, .grad = cumsum_grad, .ref = cumsum_ref,
+    .lower = LOWER_SCAN, .scalar = SC_ADD, .cases = cumsum_cases,
 };

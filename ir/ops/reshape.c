@@ -1,8 +1,9 @@
 /* reshape.c: other axes over the same row-major order.
  *
- * Both shapes fall into groups of axes with equal products; within a group an index is flattened and divided again. A kernel
- * index divides by n only where each of its axes either is a multiple of n or stays below n together with the others; where
- * an axis of the kernel runs across a boundary, it has to be split there first, which reshape_move asks for. */
+ * Both shapes fall into groups of axes with equal products; within a group an index is flattened
+ * and divided again. A kernel index divides by n only where each of its axes either is a multiple
+ * of n or stays below n together with the others; where an axis of the kernel runs across a
+ * boundary, it has to be split there first, which reshape_move asks for. */
 #include "ir/ops/rules.h"
 
 #include <string.h>
@@ -44,8 +45,10 @@ bool shape_groups(const Shape *x, const Shape *y, AxisGroup *out_groups, uint32_
         Product p = { 1, 0 }, q = { 1, 0 };
         bool fits = true;
         do {
-            bool from_x = j == y->rank || (i < x->rank && (p.m < q.m || (p.m == q.m && p.e <= q.e)));
-            fits = from_x ? i < x->rank && product_take(&p, x->dim[i++]) : product_take(&q, y->dim[j++]);
+            bool from_x =
+                j == y->rank || (i < x->rank && (p.m < q.m || (p.m == q.m && p.e <= q.e)));
+            fits = from_x ? i < x->rank && product_take(&p, x->dim[i++])
+                          : product_take(&q, y->dim[j++]);
         } while (fits && (p.m != q.m || p.e != q.e));
         group.x1 = i;
         group.y1 = j;
@@ -60,10 +63,12 @@ bool shape_groups(const Shape *x, const Shape *y, AxisGroup *out_groups, uint32_
     return true;
 }
 
-static const AttrDecl reshape_attrs[] = { { .name = "shape", .kind = ATTR_SHAPE, .required = true }, { 0 } };
+static const AttrDecl reshape_attrs[] = { { .name = "shape", .kind = ATTR_SHAPE, .required = true },
+                                          { 0 } };
 
-/* C1 as many elements before as after   C2 at every batch too: an axis that depends on B stays outermost of the axes it is split
- * from or merged with, because strides are those of the maximal batch. */
+/* C1 as many elements before as after   C2 at every batch too: an axis that depends on B stays
+ * outermost of the axes it is split from or merged with, because strides are those of the maximal
+ * batch. */
 static bool reshape_infer(Infer *q)
 {
     const Shape *x = infer_shape(q, 0), *y = q->attrs[0].shape;
@@ -74,11 +79,13 @@ static bool reshape_infer(Infer *q)
     if (!rule_result(q))
         return false;
     if (!shape_elements(x, &before) || !shape_elements(y, &after) || before != after)
-        return infer_fail(q, DIAG_E0311, "reshape of %s to %s: the number of elements differs", rule_type(q, 0),
-                          y->rank ? shape_text(a, y) : "a scalar"); /* C1 */
+        return infer_fail(q, DIAG_E0311, "reshape of %s to %s: the number of elements differs",
+                          rule_type(q, 0), y->rank ? shape_text(a, y) : "a scalar"); /* C1 */
     if (!shape_groups(x, y, NULL, NULL))
-        return infer_fail(q, DIAG_E0310, "reshape of %s to %s needs the batch to be pinned: B would not stay outermost",
-                          rule_type(q, 0), y->rank ? shape_text(a, y) : "a scalar"); /* C2 */
+        return infer_fail(
+            q, DIAG_E0310,
+            "reshape of %s to %s needs the batch to be pinned: B would not stay outermost",
+            rule_type(q, 0), y->rank ? shape_text(a, y) : "a scalar"); /* C2 */
     return true;
 }
 
@@ -98,8 +105,10 @@ static int64_t floor_divide(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
-/* flat = quotient * by + remainder with 0 <= remainder < by for every index of the kernel; or false, with a split that would help. */
-static bool divide_affine(IndexMap *map, const Affine *flat, int64_t by, Affine *quotient, Affine *remainder)
+/* flat = quotient * by + remainder with 0 <= remainder < by for every index of the kernel; or
+ * false, with a split that would help. */
+static bool divide_affine(IndexMap *map, const Affine *flat, int64_t by, Affine *quotient,
+                          Affine *remainder)
 {
     int64_t lo = flat->c, hi = flat->c;
     *quotient = *remainder = affine_const(0);
@@ -134,7 +143,8 @@ static bool is_one(Dim d)
     return d.n == 1 && !d.k;
 }
 
-/* The flat index of one group, divided among the operand's axes x0..x1. Axes of extent 1 have the index 0. */
+/* The flat index of one group, divided among the operand's axes x0..x1. Axes of extent 1 have the
+ * index 0. */
 static bool divide_group(IndexMap *map, const Shape *x, AxisGroup group, Affine flat, Affine *at)
 {
     int64_t inner = 1;
@@ -171,7 +181,8 @@ static bool reshape_move(const Graph *g, NodeId node, IndexMap *map)
     for (uint32_t i = 0; i < n; i++) {
         Affine flat = affine_const(0);
         for (uint32_t j = groups[i].y0; j < groups[i].y1; j++)
-            flat = affine_add(affine_scale(flat, y->dim[j].n), is_one(y->dim[j]) ? affine_const(0) : map->at[j]);
+            flat = affine_add(affine_scale(flat, y->dim[j].n),
+                              is_one(y->dim[j]) ? affine_const(0) : map->at[j]);
         if (!divide_group(map, x, groups[i], flat, at))
             return false;
     }
@@ -189,7 +200,8 @@ FOLD(reshape_fold)
     if (graph_node(g, in[0])->op != OP_reshape)
         return NODE_NONE;
     NodeId source = graph_operand(g, in[0], 0);
-    return shape_groups(graph_shape(g, source), shape, NULL, NULL) ? b_reshape(g, source, shape) : NODE_NONE;
+    return shape_groups(graph_shape(g, source), shape, NULL, NULL) ? b_reshape(g, source, shape)
+                                                                   : NODE_NONE;
 }
 
 static NodeId reshape_cases(Graph *g, CaseRng *r, uint32_t i)
@@ -201,9 +213,11 @@ static NodeId reshape_cases(Graph *g, CaseRng *r, uint32_t i)
         uint32_t new_rank;
         int64_t new_dims[4];
     } t[] = {
-        { 0, { 0 }, 2, { 1, 1 } }, { 1, { 12 }, 2, { 3, 4 } }, { 2, { 6, 4 }, 2, { 8, 3 } }, { 3, { 2, 3, 5 }, 1, { 30 } },
-        { 2, { 7, 6 }, 3, { 7, 2, 3 } }, { 2, { 0, 3 }, 1, { 0 } }, { 2, { -1, 6 }, 3, { -1, 2, 3 } }, { 2, { -1, 5 }, 1, { -5 } },
-        { 1, { -6 }, 3, { -2, 3, 1 } }, { 3, { 2, 1, 5 }, 2, { 2, 5 } },
+        { 0, { 0 }, 2, { 1, 1 } },         { 1, { 12 }, 2, { 3, 4 } },
+        { 2, { 6, 4 }, 2, { 8, 3 } },      { 3, { 2, 3, 5 }, 1, { 30 } },
+        { 2, { 7, 6 }, 3, { 7, 2, 3 } },   { 2, { 0, 3 }, 1, { 0 } },
+        { 2, { -1, 6 }, 3, { -1, 2, 3 } }, { 2, { -1, 5 }, 1, { -5 } },
+        { 1, { -6 }, 3, { -2, 3, 1 } },    { 3, { 2, 1, 5 }, 2, { 2, 5 } },
     };
     enum { COUNT = sizeof t / sizeof *t };
     if (i >= 4 * COUNT)
@@ -215,11 +229,13 @@ static NodeId reshape_cases(Graph *g, CaseRng *r, uint32_t i)
         int64_t d = t[i].new_dims[a];
         s.dim[a] = d < 0 ? (Dim){ -d * g->batch_max, -d } : dim_of(d);
     }
-    return b_reshape(g, case_input(g, r, type, t[i].rank, t[i].dims, 0, type == DT_BOOL ? 1 : 50, false), &s);
+    return b_reshape(
+        g, case_input(g, r, type, t[i].rank, t[i].dims, 0, type == DT_BOOL ? 1 : 50, false), &s);
 }
 
 const OpDef op_reshape = {
-    .name = "reshape", .doc = "the elements of x in order, under another shape", .min_in = 1, .max_in = 1,
-    .attrs = reshape_attrs, .infer = reshape_infer, .grad = reshape_grad, .ref = reshape_ref, .fold = reshape_fold,
-    .lower = LOWER_MOVE, .move = reshape_move, .cases = reshape_cases,
+    .name = "reshape", .doc = "the elements of x in order, under another shape", .min_in = 1,
+    .max_in = 1, .attrs = reshape_attrs, .infer = reshape_infer, .grad = reshape_grad,
+    .ref = reshape_ref, .fold = reshape_fold, .lower = LOWER_MOVE, .move = reshape_move,
+    .cases = reshape_cases,
 };

@@ -1,6 +1,8 @@
-/* rules.h: what op definitions are written with: type rules in the user's terms, loops of references, case inputs.
+/* rules.h: what op definitions are written with: type rules in the user's terms, loops of
+ * references, case inputs.
  *
- * Every rule reports the constraint it finds violated, with the op's name as the user writes it, and returns false. */
+ * Every rule reports the constraint it finds violated, with the op's name as the user writes it,
+ * and returns false. */
 #ifndef DLCC_IR_OPS_RULES_H
 #define DLCC_IR_OPS_RULES_H
 #include "ir/builder.h"
@@ -38,7 +40,10 @@ bool rule_like(Infer *q, uint32_t i);
 bool rule_float_map(Infer *q);
 
 /* The attribute of a node in the reference, a gradient or a rewrite. */
-static inline int64_t node_int(const Graph *g, NodeId id, const char *name) { return graph_attr(g, id, name)->i; }
+static inline int64_t node_int(const Graph *g, NodeId id, const char *name)
+{
+    return graph_attr(g, id, name)->i;
+}
 
 /* Steps a row-major index; false past the last. Start from zeros, and only where v->count > 0. */
 bool index_next(const Value *v, int64_t *at);
@@ -47,6 +52,10 @@ void element_copy(Value *out, int64_t to, const Value *x, int64_t from);
 void element_set(Value *out, int64_t to, double v);
 /* An integer or float element as a double, an integer element as it is. */
 double element_float(const Value *x, int64_t at);
+
+/* A reference by index: `source` gives the operand's index for the result's; false: a fill. */
+typedef bool (*SourceIndex)(const Ref *q, const int64_t *at, int64_t *source);
+void ref_move(Ref *q, SourceIndex source, double fill);
 
 /* True where axis is in the list. */
 bool axes_has(const AttrValue *axes, uint32_t axis);
@@ -57,15 +66,23 @@ const AttrList *node_attrs(const Graph *g, NodeId id);
 typedef struct {
     uint32_t x0, x1, y0, y1;
 } AxisGroup;
-/* Splits two shapes of equal elements into the finest such groups; at most 2 * MAX_RANK. False where the elements would differ
- * at another B than the largest, or change their places: B has to be the outermost axis of its group on both sides. Shapes
- * without elements have no groups. */
+/* Splits two shapes of equal elements into the finest such groups; at most 2 * MAX_RANK. False
+ * where the elements would differ at another B than the largest, or change their places: B has to
+ * be the outermost axis of its group on both sides. Shapes without elements have no groups. */
 bool shape_groups(const Shape *x, const Shape *y, AxisGroup *out_groups, uint32_t *out_n);
 
+/* An input of a test case of any kind: f64, f32, i32, bool by `kind` modulo 4. */
+NodeId case_of_kind(Graph *g, CaseRng *r, uint32_t kind, uint32_t rank, const int64_t *dims);
+
+/* What the definitions of movement ops have in common. */
+#define MOVE(id)                                                                                   \
+    .min_in = 1, .max_in = 1, .attrs = id##_attrs, .infer = id##_infer, .grad = id##_grad,         \
+    .ref = id##_ref, .fold = id##_fold, .lower = LOWER_MOVE, .move = id##_move, .cases = id##_cases
+
 /* An exact rewrite (OpDef.fold); FOLD_UNUSED says that it needs only some of its arguments. */
-#define FOLD(name)                                                                                                     \
-    static NodeId name(Graph *g, Op op, const NodeId *in, uint32_t n, const AttrValue *attrs, const Shape *shape,      \
-                       Dtype dtype)
+#define FOLD(name)                                                                            \
+    static NodeId name(Graph *g, Op op, const NodeId *in, uint32_t n, const AttrValue *attrs, \
+                       const Shape *shape, Dtype dtype)
 #define FOLD_UNUSED (void)g, (void)op, (void)in, (void)n, (void)attrs, (void)shape, (void)dtype
 
 #endif

@@ -1,6 +1,8 @@
-/* unary.c: element by element, one operand. Shape in is shape out; all but is_nan, is_inf and cast keep the type.
+/* unary.c: element by element, one operand. Shape in is shape out; all but is_nan, is_inf and cast
+ * keep the type.
  *
- * C1 the operand is of a type the op takes: floats, or also integers where the table below says `number`. */
+ * C1 the operand is of a type the op takes: floats, or also integers where the table below says
+ * `number`. */
 #include "ir/ops/rules.h"
 
 #include <string.h>
@@ -13,7 +15,8 @@ static bool number_map(Infer *q)
 static bool bit_map(Infer *q)
 {
     if (dtype_is_float(infer_dtype(q, 0)))
-        return infer_fail(q, DIAG_E0304, "`not` needs a bool or integers; this is %s", rule_type(q, 0)); /* C1 */
+        return infer_fail(q, DIAG_E0304, "`not` needs a bool or integers; this is %s",
+                          rule_type(q, 0)); /* C1 */
     return rule_like(q, 0);
 }
 
@@ -51,7 +54,8 @@ static NodeId times(Grad *q, NodeId factor)
 static NodeId square_plus(Grad *q, NodeId x, double s, double c)
 {
     NodeId square = b_mul(q->g, x, x);
-    return s < 0 ? b_sub(q->g, b_like(q->g, x, c), square) : b_add(q->g, square, b_like(q->g, x, c));
+    return s < 0 ? b_sub(q->g, b_like(q->g, x, c), square)
+                 : b_add(q->g, square, b_like(q->g, x, c));
 }
 
 static void neg_grad(Grad *q)
@@ -123,7 +127,9 @@ static void asin_grad(Grad *q)
 
 static void acos_grad(Grad *q)
 {
-    q->add(q, 0, b_neg(q->g, b_div(q->g, q->dy, b_unary(q->g, OP_sqrt, square_plus(q, q->in[0], -1, 1)))));
+    q->add(
+        q, 0,
+        b_neg(q->g, b_div(q->g, q->dy, b_unary(q->g, OP_sqrt, square_plus(q, q->in[0], -1, 1)))));
 }
 
 /* dy / (1 + x^2) */
@@ -202,14 +208,16 @@ FOLD(idempotent_fold)
 static const struct {
     uint32_t rank;
     int64_t dims[3];
-} shapes[] = { { 0, { 0 } }, { 1, { 7 } }, { 2, { 3, 37 } }, { 3, { 2, 1, 5 } }, { 2, { 0, 4 } }, { 2, { -1, 3 } } };
+} shapes[] = { { 0, { 0 } },       { 1, { 7 } },    { 2, { 3, 37 } },
+               { 3, { 2, 1, 5 } }, { 2, { 0, 4 } }, { 2, { -1, 3 } } };
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static NodeId float_cases(Graph *g, CaseRng *r, uint32_t i, Op op, double lo, double hi)
 {
     if (i >= 2 * SHAPES)
         return NODE_NONE;
-    NodeId x = case_input(g, r, i < SHAPES ? DT_F64 : DT_F32, shapes[i % SHAPES].rank, shapes[i % SHAPES].dims, lo, hi, true);
+    NodeId x = case_input(g, r, i < SHAPES ? DT_F64 : DT_F32, shapes[i % SHAPES].rank,
+                          shapes[i % SHAPES].dims, lo, hi, true);
     return b_unary(g, op, x);
 }
 
@@ -221,7 +229,9 @@ static NodeId number_cases(Graph *g, CaseRng *r, uint32_t i, Op op, double lo, d
     i -= 2 * SHAPES;
     if (i >= 4)
         return NODE_NONE;
-    return b_unary(g, op, case_input(g, r, integers[i], 1, &(int64_t){ 13 }, integers[i] == DT_U8 ? 0 : -100, 100, false));
+    return b_unary(g, op,
+                   case_input(g, r, integers[i], 1, &(int64_t){ 13 },
+                              integers[i] == DT_U8 ? 0 : -100, 100, false));
 }
 
 static NodeId not_cases(Graph *g, CaseRng *r, uint32_t i)
@@ -229,19 +239,36 @@ static NodeId not_cases(Graph *g, CaseRng *r, uint32_t i)
     static const Dtype types[] = { DT_BOOL, DT_I32, DT_U8, DT_I64 };
     if (i >= 4)
         return NODE_NONE;
-    return b_unary(g, OP_not, case_input(g, r, types[i], 1, &(int64_t){ 11 }, 0, types[i] == DT_BOOL ? 1 : 100, false));
+    return b_unary(
+        g, OP_not,
+        case_input(g, r, types[i], 1, &(int64_t){ 11 }, 0, types[i] == DT_BOOL ? 1 : 100, false));
 }
 
-/* UNARY(name, scalar, takes, derivative, cost, case range, doc): `takes` is float or number; derivative GRAD(rule) or ZERO. */
+/* UNARY(name, scalar, takes, derivative, cost, case range, doc): `takes` is float or number;
+ * derivative GRAD(rule) or ZERO. */
 #define GRAD(rule) .grad = rule
 #define ZERO .zero_grad = true
-#define UNARY_FOLD(id, sc, takes, fold_rule, derivative, cost_, lo, hi, text)                                          \
-    static NodeId id##_cases(Graph *g, CaseRng *r, uint32_t i) { return takes##_cases(g, r, i, OP_##id, lo, hi); }     \
-    const OpDef op_##id = {                                                                                            \
-        .name = #id, .doc = text, .min_in = 1, .max_in = 1, .infer = takes##_map, .ref = unary_ref, derivative,        \
-        .lower = LOWER_ELEMENTWISE, .scalar = sc, .cost = cost_, .fold = fold_rule, .cases = id##_cases,               \
+#define UNARY_FOLD(id, sc, takes, fold_rule, derivative, cost_, lo, hi, text) \
+    static NodeId id##_cases(Graph *g, CaseRng *r, uint32_t i)                \
+    {                                                                         \
+        return takes##_cases(g, r, i, OP_##id, lo, hi);                       \
+    }                                                                         \
+    const OpDef op_##id = {                                                   \
+        .name = #id,                                                          \
+        .doc = text,                                                          \
+        .min_in = 1,                                                          \
+        .max_in = 1,                                                          \
+        .infer = takes##_map,                                                 \
+        .ref = unary_ref,                                                     \
+        derivative,                                                           \
+        .lower = LOWER_ELEMENTWISE,                                           \
+        .scalar = sc,                                                         \
+        .cost = cost_,                                                        \
+        .fold = fold_rule,                                                    \
+        .cases = id##_cases,                                                  \
     };
-#define UNARY(id, sc, takes, derivative, cost_, lo, hi, text) UNARY_FOLD(id, sc, takes, NULL, derivative, cost_, lo, hi, text)
+#define UNARY(id, sc, takes, derivative, cost_, lo, hi, text) \
+    UNARY_FOLD(id, sc, takes, NULL, derivative, cost_, lo, hi, text)
 
 #define float_map rule_float_map
 
@@ -271,12 +298,13 @@ UNARY(asinh, SC_ASINH, float, GRAD(asinh_grad), 24, -4, 4, "the x of sinh")
 UNARY(acosh, SC_ACOSH, float, GRAD(acosh_grad), 24, 1.2, 5, "the x >= 0 of cosh")
 UNARY(atanh, SC_ATANH, float, GRAD(atanh_grad), 24, -0.9, 0.9, "the x of tanh")
 UNARY(sigmoid, SC_SIGMOID, float, GRAD(sigmoid_grad), 14, -4, 4, "1 / (1 + e^-x)")
-UNARY(erf, SC_ERF, float, GRAD(erf_grad), 20, -3, 3, "2/sqrt(pi) times the integral of e^-t^2 from 0 to x")
+UNARY(erf, SC_ERF, float, GRAD(erf_grad), 20, -3, 3,
+      "2/sqrt(pi) times the integral of e^-t^2 from 0 to x")
 
 const OpDef op_not = {
-    .name = "not", .doc = "the other truth value; of integers, each bit", .min_in = 1, .max_in = 1, .infer = bit_map,
-    .ref = unary_ref, .zero_grad = true, .lower = LOWER_ELEMENTWISE, .scalar = SC_NOT, .cost = 1,
-    .fold = involution_fold, .cases = not_cases,
+    .name = "not", .doc = "the other truth value; of integers, each bit", .min_in = 1, .max_in = 1,
+    .infer = bit_map, .ref = unary_ref, .zero_grad = true, .lower = LOWER_ELEMENTWISE,
+    .scalar = SC_NOT, .cost = 1, .fold = involution_fold, .cases = not_cases,
 };
 
 static NodeId is_nan_cases(Graph *g, CaseRng *r, uint32_t i)
@@ -296,19 +324,20 @@ static NodeId is_inf_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_is_nan = {
-    .name = "is_nan", .doc = "true where x is not a number", .min_in = 1, .max_in = 1, .infer = float_test,
-    .ref = unary_ref, .zero_grad = true, .lower = LOWER_ELEMENTWISE, .scalar = SC_IS_NAN, .cost = 1,
-    .cases = is_nan_cases,
+    .name = "is_nan", .doc = "true where x is not a number", .min_in = 1, .max_in = 1,
+    .infer = float_test, .ref = unary_ref, .zero_grad = true, .lower = LOWER_ELEMENTWISE,
+    .scalar = SC_IS_NAN, .cost = 1, .cases = is_nan_cases,
 };
 const OpDef op_is_inf = {
-    .name = "is_inf", .doc = "true where x is infinite", .min_in = 1, .max_in = 1, .infer = float_test,
-    .ref = unary_ref, .zero_grad = true, .lower = LOWER_ELEMENTWISE, .scalar = SC_IS_INF, .cost = 1,
-    .cases = is_inf_cases,
+    .name = "is_inf", .doc = "true where x is infinite", .min_in = 1, .max_in = 1,
+    .infer = float_test, .ref = unary_ref, .zero_grad = true, .lower = LOWER_ELEMENTWISE,
+    .scalar = SC_IS_INF, .cost = 1, .cases = is_inf_cases,
 };
 
 /* ---- cast ---- */
 
-static const AttrDecl cast_attrs[] = { { .name = "dtype", .kind = ATTR_DTYPE, .required = true }, { 0 } };
+static const AttrDecl cast_attrs[] = { { .name = "dtype", .kind = ATTR_DTYPE, .required = true },
+                                       { 0 } };
 
 static bool cast_infer(Infer *q)
 {
@@ -364,11 +393,12 @@ FOLD(cast_fold)
 static NodeId cast_cases(Graph *g, CaseRng *r, uint32_t i)
 {
     static const Dtype pairs[][2] = {
-        { DT_F64, DT_F32 }, { DT_F32, DT_F64 }, { DT_F32, DT_F16 }, { DT_F32, DT_BF16 }, { DT_F16, DT_F32 },
-        { DT_BF16, DT_F32 }, { DT_F32, DT_I32 }, { DT_F64, DT_I64 }, { DT_F32, DT_U8 }, { DT_F32, DT_BOOL },
-        { DT_I32, DT_F32 }, { DT_I64, DT_F64 }, { DT_U8, DT_F32 }, { DT_I64, DT_I32 }, { DT_I32, DT_I8 },
-        { DT_I32, DT_BOOL }, { DT_BOOL, DT_F32 }, { DT_BOOL, DT_I64 }, { DT_U32, DT_F32 }, { DT_U64, DT_F64 },
-        { DT_I16, DT_U16 }, { DT_I8, DT_I64 },
+        { DT_F64, DT_F32 },  { DT_F32, DT_F64 },  { DT_F32, DT_F16 }, { DT_F32, DT_BF16 },
+        { DT_F16, DT_F32 },  { DT_BF16, DT_F32 }, { DT_F32, DT_I32 }, { DT_F64, DT_I64 },
+        { DT_F32, DT_U8 },   { DT_F32, DT_BOOL }, { DT_I32, DT_F32 }, { DT_I64, DT_F64 },
+        { DT_U8, DT_F32 },   { DT_I64, DT_I32 },  { DT_I32, DT_I8 },  { DT_I32, DT_BOOL },
+        { DT_BOOL, DT_F32 }, { DT_BOOL, DT_I64 }, { DT_U32, DT_F32 }, { DT_U64, DT_F64 },
+        { DT_I16, DT_U16 },  { DT_I8, DT_I64 },
     };
     if (i >= sizeof pairs / sizeof *pairs)
         return NODE_NONE;
@@ -378,7 +408,9 @@ static NodeId cast_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_cast = {
-    .name = "cast", .doc = "x as another type: rounded to nearest, or truncated and saturated to integers",
-    .min_in = 1, .max_in = 1, .attrs = cast_attrs, .infer = cast_infer, .grad = cast_grad, .ref = cast_ref,
-    .lower = LOWER_ELEMENTWISE, .scalar = SC_CAST, .cost = 1, .fold = cast_fold, .cases = cast_cases,
+    .name = "cast",
+    .doc = "x as another type: rounded to nearest, or truncated and saturated to integers",
+    .min_in = 1, .max_in = 1, .attrs = cast_attrs, .infer = cast_infer, .grad = cast_grad,
+    .ref = cast_ref, .lower = LOWER_ELEMENTWISE, .scalar = SC_CAST, .cost = 1, .fold = cast_fold,
+    .cases = cast_cases,
 };

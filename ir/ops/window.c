@@ -1,14 +1,16 @@
 /* window.c: windows of an axis, their adjoint, and values side by side.
  *
- * Pooling is windows and a reduction, convolution is windows and a contraction; windows itself only moves indices, so that no
- * im2col matrix is ever stored. */
+ * Pooling is windows and a reduction, convolution is windows and a contraction; windows itself only
+ * moves indices, so that no im2col matrix is ever stored. */
 #include "ir/ops/rules.h"
 
 #include <string.h>
 
 static const AttrDecl windows_attrs[] = {
-    { .name = "axis", .kind = ATTR_INT, .required = true }, { .name = "size", .kind = ATTR_INT, .required = true },
-    { .name = "stride", .kind = ATTR_INT, .i = 1 },         { .name = "dilation", .kind = ATTR_INT, .i = 1 },
+    { .name = "axis", .kind = ATTR_INT, .required = true },
+    { .name = "size", .kind = ATTR_INT, .required = true },
+    { .name = "stride", .kind = ATTR_INT, .i = 1 },
+    { .name = "dilation", .kind = ATTR_INT, .i = 1 },
     { 0 },
 };
 
@@ -16,7 +18,8 @@ static const AttrDecl windows_attrs[] = {
 static int64_t window_span(int64_t size, int64_t dilation)
 {
     int64_t span;
-    return __builtin_mul_overflow(size - 1, dilation, &span) || span == INT64_MAX ? INT64_MAX : span + 1;
+    return __builtin_mul_overflow(size - 1, dilation, &span) || span == INT64_MAX ? INT64_MAX
+                                                                                  : span + 1;
 }
 
 static bool windows_infer(Infer *q)
@@ -30,8 +33,9 @@ static bool windows_infer(Infer *q)
     if (!rule_pinned(q, 0, axis)) /* C3: not along the batch */
         return false;
     if (span > n) /* C4: the window fits */
-        return infer_fail(q, DIAG_E0316, "a window over %lld elements does not fit into axis %u of %s", (long long)span, axis,
-                          rule_type(q, 0));
+        return infer_fail(q, DIAG_E0316,
+                          "a window over %lld elements does not fit into axis %u of %s",
+                          (long long)span, axis, rule_type(q, 0));
     rule_like(q, 0);
     q->shape.rank++;
     for (uint32_t i = q->shape.rank - 1; i > axis + 1; i--)
@@ -46,7 +50,9 @@ static void windows_grad(Grad *q)
     Graph *g = q->g;
     int64_t axis = node_int(g, q->node, "axis");
     AttrValue attrs[] = {
-        attr_i(axis), attr_i(graph_shape(g, q->in[0])->dim[axis].n), attr_i(node_int(g, q->node, "stride")),
+        attr_i(axis),
+        attr_i(graph_shape(g, q->in[0])->dim[axis].n),
+        attr_i(node_int(g, q->node, "stride")),
         attr_i(node_int(g, q->node, "dilation")),
     };
     q->add(q, 0, graph_emit(g, OP_overlap_add, &q->dy, 1, attrs, 4));
@@ -55,12 +61,15 @@ static void windows_grad(Grad *q)
 static void windows_ref(Ref *q)
 {
     int64_t axis = node_int(q->g, q->node, "axis"), stride = node_int(q->g, q->node, "stride");
-    int64_t dilation = node_int(q->g, q->node, "dilation"), at[MAX_RANK] = { 0 }, from[MAX_RANK], o = 0;
+    int64_t dilation = node_int(q->g, q->node, "dilation"), at[MAX_RANK] = { 0 }, from[MAX_RANK],
+            o = 0;
     if (!q->out->count)
         return;
     do {
         for (uint32_t i = 0; i < q->in->rank; i++)
-            from[i] = i < axis ? at[i] : i == axis ? at[i] * stride + at[i + 1] * dilation : at[i + 1];
+            from[i] = i < axis    ? at[i]
+                      : i == axis ? at[i] * stride + at[i + 1] * dilation
+                                  : at[i + 1];
         element_copy(q->out, o++, q->in, index_offset(q->in, from));
     } while (index_next(q->out, at));
 }
@@ -76,38 +85,49 @@ static bool windows_move(const Graph *g, NodeId node, IndexMap *map)
     return true;
 }
 
-/* Windows that do not overlap and leave nothing over are a reshape; so are windows of one element. */
+/* Windows that do not overlap and leave nothing over are a reshape; so are windows of one
+ * element. */
 FOLD(windows_fold)
 {
     FOLD_UNUSED;
-    int64_t axis = attrs[0].i, size = attrs[1].i, stride = attrs[2].i, extent = graph_shape(g, in[0])->dim[axis].n;
+    int64_t axis = attrs[0].i, size = attrs[1].i, stride = attrs[2].i,
+            extent = graph_shape(g, in[0])->dim[axis].n;
     bool single = size == 1 && stride == 1;
-    return single || (attrs[3].i == 1 && stride == size && extent % size == 0) ? b_reshape(g, in[0], shape) : NODE_NONE;
+    return single || (attrs[3].i == 1 && stride == size && extent % size == 0)
+               ? b_reshape(g, in[0], shape)
+               : NODE_NONE;
 }
 
 /* ---- overlap_add ---- */
 
 static const AttrDecl overlap_attrs[] = {
-    { .name = "axis", .kind = ATTR_INT, .required = true }, { .name = "extent", .kind = ATTR_INT, .required = true },
-    { .name = "stride", .kind = ATTR_INT, .i = 1 },         { .name = "dilation", .kind = ATTR_INT, .i = 1 },
+    { .name = "axis", .kind = ATTR_INT, .required = true },
+    { .name = "extent", .kind = ATTR_INT, .required = true },
+    { .name = "stride", .kind = ATTR_INT, .i = 1 },
+    { .name = "dilation", .kind = ATTR_INT, .i = 1 },
     { 0 },
 };
 
 static bool overlap_infer(Infer *q)
 {
-    if (!rule_float(q, 0) || !rule_axis(q, "axis", 0) || !rule_range(q, "stride", 1, INT64_MAX) || /* C1, C2 */
+    if (!rule_float(q, 0) || !rule_axis(q, "axis", 0) ||
+        !rule_range(q, "stride", 1, INT64_MAX) || /* C1, C2 */
         !rule_range(q, "dilation", 1, INT64_MAX) || !rule_range(q, "extent", 0, INT64_MAX))
         return false;
     const Shape *y = infer_shape(q, 0);
     uint32_t axis = (uint32_t)q->attrs[0].i;
     if (axis + 1 >= y->rank) /* C3: an axis of windows and one of their elements */
-        return infer_fail(q, DIAG_E0307, "overlap_add of %s: no axis after axis %u", rule_type(q, 0), axis);
+        return infer_fail(q, DIAG_E0307, "overlap_add of %s: no axis after axis %u",
+                          rule_type(q, 0), axis);
     if (!rule_pinned(q, 0, axis) || !rule_pinned(q, 0, axis + 1)) /* C4 */
         return false;
-    int64_t size = y->dim[axis + 1].n, extent = q->attrs[1].i, span = window_span(size, q->attrs[3].i);
-    if (size < 1 || span > extent || y->dim[axis].n != (extent - span) / q->attrs[2].i + 1) /* C5: it is windows' result */
-        return infer_fail(q, DIAG_E0316, "overlap_add of %s: axis %u is not the windows of %lld elements", rule_type(q, 0), axis,
-                          (long long)extent);
+    int64_t size = y->dim[axis + 1].n, extent = q->attrs[1].i,
+            span = window_span(size, q->attrs[3].i);
+    if (size < 1 || span > extent ||
+        y->dim[axis].n != (extent - span) / q->attrs[2].i + 1) /* C5: it is windows' result */
+        return infer_fail(q, DIAG_E0316,
+                          "overlap_add of %s: axis %u is not the windows of %lld elements",
+                          rule_type(q, 0), axis, (long long)extent);
     rule_like(q, 0);
     q->shape.rank--;
     q->shape.dim[axis] = dim_of(extent);
@@ -121,7 +141,9 @@ static void overlap_grad(Grad *q)
     Graph *g = q->g;
     int64_t axis = node_int(g, q->node, "axis");
     AttrValue attrs[] = {
-        attr_i(axis), attr_i(graph_shape(g, q->in[0])->dim[axis + 1].n), attr_i(node_int(g, q->node, "stride")),
+        attr_i(axis),
+        attr_i(graph_shape(g, q->in[0])->dim[axis + 1].n),
+        attr_i(node_int(g, q->node, "stride")),
         attr_i(node_int(g, q->node, "dilation")),
     };
     q->add(q, 0, graph_emit(g, OP_windows, &q->dy, 1, attrs, 4));
@@ -130,12 +152,15 @@ static void overlap_grad(Grad *q)
 static void overlap_ref(Ref *q)
 {
     int64_t axis = node_int(q->g, q->node, "axis"), stride = node_int(q->g, q->node, "stride");
-    int64_t dilation = node_int(q->g, q->node, "dilation"), at[MAX_RANK] = { 0 }, to[MAX_RANK], o = 0;
+    int64_t dilation = node_int(q->g, q->node, "dilation"), at[MAX_RANK] = { 0 }, to[MAX_RANK],
+            o = 0;
     if (!q->in->count)
         return;
     do {
         for (uint32_t i = 0; i < q->out->rank; i++)
-            to[i] = i < axis ? at[i] : i == axis ? at[i] * stride + at[i + 1] * dilation : at[i + 1];
+            to[i] = i < axis    ? at[i]
+                    : i == axis ? at[i] * stride + at[i + 1] * dilation
+                                : at[i + 1];
         q->out->f[index_offset(q->out, to)] += q->in->f[o++];
     } while (index_next(q->in, at));
 }
@@ -153,14 +178,16 @@ static NodeId overlap_disjoint(Graph *g, NodeId y, uint32_t axis, int64_t extent
     return b_pad(g, b_reshape(g, y, &flat), zero, high, zero, 0);
 }
 
-/* The sum over j of column j of the windows, spread by the stride and moved to j * dilation. One kernel of `size` guarded reads
- * an element: no element is written twice, so nothing has to be ordered. */
+/* The sum over j of column j of the windows, spread by the stride and moved to j * dilation. One
+ * kernel of `size` guarded reads an element: no element is written twice, so nothing has to be
+ * ordered. */
 static NodeId overlap_expand(Graph *g, NodeId node, const NodeId *in)
 {
     uint32_t axis = (uint32_t)node_int(g, node, "axis");
     int64_t stride = node_int(g, node, "stride"), dilation = node_int(g, node, "dilation");
     int64_t extent = node_int(g, node, "extent");
-    int64_t count = graph_shape(g, in[0])->dim[axis].n, size = graph_shape(g, in[0])->dim[axis + 1].n;
+    int64_t count = graph_shape(g, in[0])->dim[axis].n,
+            size = graph_shape(g, in[0])->dim[axis + 1].n;
     if (dilation == 1 && stride == size)
         return overlap_disjoint(g, in[0], axis, extent);
     NodeId sum = NODE_NONE;
@@ -181,12 +208,15 @@ FOLD(overlap_fold)
     FOLD_UNUSED;
     int64_t axis = attrs[0].i, size = graph_shape(g, in[0])->dim[axis + 1].n, stride = attrs[2].i;
     bool single = size == 1 && stride == 1;
-    return single || (attrs[3].i == 1 && stride == size && attrs[1].i % size == 0) ? b_reshape(g, in[0], shape) : NODE_NONE;
+    return single || (attrs[3].i == 1 && stride == size && attrs[1].i % size == 0)
+               ? b_reshape(g, in[0], shape)
+               : NODE_NONE;
 }
 
 /* ---- concat ---- */
 
-static const AttrDecl concat_attrs[] = { { .name = "axis", .kind = ATTR_INT, .required = true }, { 0 } };
+static const AttrDecl concat_attrs[] = { { .name = "axis", .kind = ATTR_INT, .required = true },
+                                         { 0 } };
 
 static bool concat_infer(Infer *q)
 {
@@ -202,11 +232,13 @@ static bool concat_infer(Infer *q)
         for (uint32_t a = 0; fits && a < x->rank; a++)
             fits = a == axis || dim_equal(x->dim[a], q->shape.dim[a]);
         if (!fits) /* C3: equal but along the axis */
-            return infer_fail(q, DIAG_E0306, "concat along axis %u of %s and %s: the other axes differ", axis, rule_type(q, 0),
-                              rule_type(q, i));
+            return infer_fail(q, DIAG_E0306,
+                              "concat along axis %u of %s and %s: the other axes differ", axis,
+                              rule_type(q, 0), rule_type(q, i));
         if (q->n > 1 && !rule_pinned(q, i, axis)) /* C4: not along the batch */
             return false;
-        if (i && __builtin_add_overflow(q->shape.dim[axis].n, x->dim[axis].n, &q->shape.dim[axis].n))
+        if (i &&
+            __builtin_add_overflow(q->shape.dim[axis].n, x->dim[axis].n, &q->shape.dim[axis].n))
             return infer_fail(q, DIAG_E0309, "concat: an extent beyond 2^63");
     }
     return rule_result(q);
@@ -250,7 +282,9 @@ FOLD(concat_fold)
             kept[count++] = in[i];
     if (count == 0 || n == 1)
         return in[0];
-    return count == 1 ? kept[0] : count < n ? b_concat(g, kept, count, (uint32_t)attrs[0].i) : NODE_NONE;
+    return count == 1  ? kept[0]
+           : count < n ? b_concat(g, kept, count, (uint32_t)attrs[0].i)
+                       : NODE_NONE;
 }
 
 /* ---- cases ---- */
@@ -259,8 +293,9 @@ static const struct {
     uint32_t rank;
     int64_t dims[3], axis, size, stride, dilation;
 } window_table[] = {
-    { 1, { 7 }, 0, 3, 1, 1 }, { 1, { 8 }, 0, 2, 2, 1 }, { 1, { 9 }, 0, 2, 2, 1 },    { 2, { 3, 11 }, 1, 3, 2, 2 },
-    { 2, { 13, 2 }, 0, 4, 3, 1 }, { 2, { -1, 6 }, 1, 3, 1, 1 }, { 1, { 10 }, 0, 1, 3, 1 }, { 3, { 2, 5, 0 }, 1, 2, 1, 1 },
+    { 1, { 7 }, 0, 3, 1, 1 },     { 1, { 8 }, 0, 2, 2, 1 },       { 1, { 9 }, 0, 2, 2, 1 },
+    { 2, { 3, 11 }, 1, 3, 2, 2 }, { 2, { 13, 2 }, 0, 4, 3, 1 },   { 2, { -1, 6 }, 1, 3, 1, 1 },
+    { 1, { 10 }, 0, 1, 3, 1 },    { 3, { 2, 5, 0 }, 1, 2, 1, 1 },
 };
 enum { WINDOWS = sizeof window_table / sizeof *window_table };
 
@@ -271,8 +306,8 @@ static NodeId windows_cases(Graph *g, CaseRng *r, uint32_t i)
         return NODE_NONE;
     Dtype t = types[i / WINDOWS];
     i %= WINDOWS;
-    AttrValue attrs[] = { attr_i(window_table[i].axis), attr_i(window_table[i].size), attr_i(window_table[i].stride),
-                          attr_i(window_table[i].dilation) };
+    AttrValue attrs[] = { attr_i(window_table[i].axis), attr_i(window_table[i].size),
+                          attr_i(window_table[i].stride), attr_i(window_table[i].dilation) };
     NodeId x = case_input(g, r, t, window_table[i].rank, window_table[i].dims, -9, 9, false);
     return graph_emit(g, OP_windows, &x, 1, attrs, 4);
 }
@@ -286,9 +321,12 @@ static NodeId overlap_cases(Graph *g, CaseRng *r, uint32_t i)
     int64_t axis = window_table[i].axis, extent = window_table[i].dims[axis], dims[4] = { 0 };
     for (uint32_t a = 0; a < window_table[i].rank; a++)
         dims[a < axis ? a : a + 1] = window_table[i].dims[a];
-    dims[axis] = (extent - window_span(window_table[i].size, window_table[i].dilation)) / window_table[i].stride + 1;
+    dims[axis] = (extent - window_span(window_table[i].size, window_table[i].dilation)) /
+                     window_table[i].stride +
+                 1;
     dims[axis + 1] = window_table[i].size;
-    AttrValue attrs[] = { attr_i(axis), attr_i(extent), attr_i(window_table[i].stride), attr_i(window_table[i].dilation) };
+    AttrValue attrs[] = { attr_i(axis), attr_i(extent), attr_i(window_table[i].stride),
+                          attr_i(window_table[i].dilation) };
     NodeId y = case_input(g, r, t, window_table[i].rank + 1, dims, -3, 3, false);
     return graph_emit(g, OP_overlap_add, &y, 1, attrs, 4);
 }
@@ -318,17 +356,19 @@ static NodeId concat_cases(Graph *g, CaseRng *r, uint32_t i)
 }
 
 const OpDef op_windows = {
-    .name = "windows", .doc = "element (o, j) is x[o * stride + j * dilation] along axis", .min_in = 1, .max_in = 1,
-    .attrs = windows_attrs, .infer = windows_infer, .grad = windows_grad, .ref = windows_ref, .fold = windows_fold,
-    .lower = LOWER_MOVE, .move = windows_move, .cases = windows_cases,
+    .name = "windows", .doc = "element (o, j) is x[o * stride + j * dilation] along axis",
+    .min_in = 1, .max_in = 1, .attrs = windows_attrs, .infer = windows_infer, .grad = windows_grad,
+    .ref = windows_ref, .fold = windows_fold, .lower = LOWER_MOVE, .move = windows_move,
+    .cases = windows_cases,
 };
 const OpDef op_overlap_add = {
-    .name = "overlap_add", .doc = "the sum of windows at their places: adjoint of windows", .min_in = 1, .max_in = 1,
-    .attrs = overlap_attrs, .infer = overlap_infer, .grad = overlap_grad, .ref = overlap_ref, .fold = overlap_fold,
-    .expand = overlap_expand, .lower = LOWER_EXPAND, .cases = overlap_cases,
+    .name = "overlap_add", .doc = "the sum of windows at their places: adjoint of windows",
+    .min_in = 1, .max_in = 1, .attrs = overlap_attrs, .infer = overlap_infer, .grad = overlap_grad,
+    .ref = overlap_ref, .fold = overlap_fold, .expand = overlap_expand, .lower = LOWER_EXPAND,
+    .cases = overlap_cases,
 };
 const OpDef op_concat = {
-    .name = "concat", .doc = "operands side by side along axis", .min_in = 1, .max_in = 255, .attrs = concat_attrs,
-    .infer = concat_infer, .grad = concat_grad, .ref = concat_ref, .fold = concat_fold, .lower = LOWER_CONCAT,
-    .cases = concat_cases,
+    .name = "concat", .doc = "operands side by side along axis", .min_in = 1, .max_in = 255,
+    .attrs = concat_attrs, .infer = concat_infer, .grad = concat_grad, .ref = concat_ref,
+    .fold = concat_fold, .lower = LOWER_CONCAT, .cases = concat_cases,
 };

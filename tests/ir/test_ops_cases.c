@@ -1,4 +1,5 @@
-/* Builds every case of every op, in graphs with and without a batch, and computes it by the reference. */
+/* Builds every case of every op, in graphs with and without a batch, and computes it by the
+ * reference. */
 #include "ir/cases.h"
 #include "ir/interp.h"
 
