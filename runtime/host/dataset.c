@@ -10,22 +10,26 @@
 typedef struct {
     const char *name, *path, *package;
     const char *classes[10];
+    const char *unpack; /* path NULL: what makes a readable file of what the package carries */
 } Dataset;
 
 #define SKLEARN "/usr/lib/python3/dist-packages/sklearn/datasets/data/"
 
 /* Sorted by name. */
 static const Dataset datasets[] = {
-    { "boston", SKLEARN "boston_house_prices.csv", "python3-sklearn", { 0 } },
-    { "breast_cancer", SKLEARN "breast_cancer.csv", "python3-sklearn", { 0 } },
-    { "digits", SKLEARN "digits.csv.gz", "python3-sklearn", { 0 } },
+    { "boston", SKLEARN "boston_house_prices.csv", "python3-sklearn", { 0 }, NULL },
+    { "breast_cancer", SKLEARN "breast_cancer.csv", "python3-sklearn", { 0 }, NULL },
+    { "digits", SKLEARN "digits.csv.gz", "python3-sklearn", { 0 }, NULL },
     { "fashion-mnist", "/usr/share/datasets/fashion-mnist", "dataset-fashion-mnist",
       { "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
-        "Ankle boot" } },
-    { "iris", SKLEARN "iris.csv", "python3-sklearn", { 0 } },
-    { "linnerud", SKLEARN "linnerud_exercise.csv", "python3-sklearn", { 0 } },
-    { "wine", SKLEARN "wine_data.csv", "python3-sklearn", { 0 } },
-    { "words", "/usr/share/dict/words", "wamerican", { 0 } },
+        "Ankle boot" }, NULL },
+    { "gpl-3", "/usr/share/common-licenses/GPL-3", "base-files", { 0 }, NULL },
+    { "iris", SKLEARN "iris.csv", "python3-sklearn", { 0 }, NULL },
+    { "kjv", NULL, "bible-kjv bible-kjv-text", { 0 },
+      "bible -l200 gen1:1-rev22:21 > ~/.local/share/dlcc/kjv.txt" },
+    { "linnerud", SKLEARN "linnerud_exercise.csv", "python3-sklearn", { 0 }, NULL },
+    { "wine", SKLEARN "wine_data.csv", "python3-sklearn", { 0 }, NULL },
+    { "words", "/usr/share/dict/words", "wamerican", { 0 }, NULL },
 };
 enum { DATASETS = sizeof datasets / sizeof *datasets };
 
@@ -92,14 +96,16 @@ bool host_find(const char *name, const char *base, char *out_path, size_t path_s
     if (try_folder(shared, strlen(shared), name, out_path, path_size))
         return true;
     const Dataset *d = dataset_find(name);
-    if (d && strlen(d->path) < path_size && !access(d->path, F_OK)) {
+    if (d && d->path && strlen(d->path) < path_size && !access(d->path, F_OK)) {
         strcpy(out_path, d->path);
         return true;
     }
-    char help[160] = "";
-    if (d)
+    char help[240] = "";
+    if (d && d->path)
         snprintf(help, sizeof help, "; it comes with the Debian package %s (apt install %s)",
                  d->package, d->package);
+    else if (d)
+        snprintf(help, sizeof help, "; to get it: apt install %s, then %s", d->package, d->unpack);
     return host_fail(out_error, "E0601",
                      "no data set `%.100s` in %.100s, $DLCC_DATA%s%.100s, ~/.local/share/dlcc, "
                      "%s%s",

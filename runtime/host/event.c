@@ -1,5 +1,6 @@
 /* event.c: one JSON object a line. Lines are built whole and written at once, so that a reader of
  * a pipe never sees half of one unless the write itself fails. */
+#include "runtime/host/internal.h"
 #include "runtime/host/progress.h"
 
 #include <inttypes.h>
@@ -26,26 +27,12 @@ static void put(HostEvent *e, const char *s, size_t n)
     e->size += n;
 }
 
-/* Length of the UTF-8 sequence at `s`, 0 if it is none (overlong, surrogate, beyond U+10FFFF). */
-static size_t utf8_length(const unsigned char *s)
-{
-    size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-             : s[0] >= 0xf0 && s[0] < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < n; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f)
-        || (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
-        return 0;
-    return n;
-}
-
 static void put_string(HostEvent *e, const char *value)
 {
     put(e, "\"", 1);
     for (const unsigned char *s = (const unsigned char *)value; *s;) {
         char escape[8];
-        size_t n = utf8_length(s);
+        size_t n = host_utf8_length((const char *)s, strnlen((const char *)s, 4));
         if (!n) {
             put(e, "\\ufffd", 6);
             s++;

@@ -70,7 +70,7 @@ bool host_table_adopt(HostTable *table, void *data, HostError *out_error);
 bool host_table_add_field(HostTable *table, const char *name, DlrtDtype dtype, int rank,
                           const int64_t *dims, void *data,
                           HostError *out_error);
-/* Copies the names. Fails when a label is not below `count` or the field is no integer scalar. */
+/* Copies the names. Fails when a label is not below `count` or the field is of floats. */
 bool host_table_set_classes(HostTable *table, int field, const char *const *names, int count,
                             HostError *out_error);
 /* Index of the field, or -1. */

@@ -51,6 +51,10 @@ void host_writer_put(HostWriter *w, const void *bytes, size_t size);
 /* Commits if `keep` and all went well, else leaves what was at `path`. */
 bool host_writer_close(HostWriter *w, bool keep, HostError *out_error);
 
+/* Bytes of the UTF-8 sequence that begins the n bytes at `s`; 0 if none does (cut off, overlong, a
+ * surrogate, beyond U+10FFFF). n >= 1. */
+size_t host_utf8_length(const char *s, size_t n);
+
 /* The last component of a path. */
 const char *host_base_name(const char *path);
 

@@ -46,6 +46,32 @@ const char *host_base_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+size_t host_utf8_length(const char *s, size_t n)
+{
+    const uint8_t *u = (const uint8_t *)s;
+    static const struct {
+        uint8_t first, last, low, high; /* of the first byte; of the second */
+        size_t length;
+    } rows[] = {
+        { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 }, { 0xe1, 0xec, 0x80, 0xbf, 3 },
+        { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 }, { 0xf0, 0xf0, 0x90, 0xbf, 4 },
+        { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
+    };
+    if (u[0] < 0x80)
+        return 1;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (u[0] < rows[i].first || u[0] > rows[i].last)
+            continue;
+        if (rows[i].length > n || u[1] < rows[i].low || u[1] > rows[i].high)
+            return 0;
+        for (size_t k = 2; k < rows[i].length; k++)
+            if ((u[k] & 0xc0) != 0x80)
+                return 0;
+        return rows[i].length;
+    }
+    return 0;
+}
+
 bool host_bytes_of(int rank, const int64_t *dims, size_t size, int64_t *out_bytes)
 {
     int64_t bytes = (int64_t)size;
@@ -172,16 +198,17 @@ bool host_table_set_classes(HostTable *table, int index, const char *const *name
                             HostError *out_error)
 {
     HostField *field = &table->fields[index];
-    if (field->rank || host_dtype_is_float(field->dtype))
+    if (host_dtype_is_float(field->dtype))
         return host_fail(out_error, "E0612",
                          "%s: field `%s` is no integer, so it cannot be a class",
                          table->origin, field->name);
-    for (int64_t i = 0; i < table->count; i++) {
+    int64_t elements = host_field_elements(field);
+    for (int64_t i = 0; i < table->count * elements; i++) {
         double v = host_field_value(field, i);
         if (v < 0 || v >= count)
             return host_fail(out_error, "E0610",
                              "%s: label %.0f of row %" PRId64 " in `%s`, but there are %d classes",
-                             table->origin, v, i, field->name, count);
+                             table->origin, v, i / elements, field->name, count);
     }
     const char **copies = host_table_alloc(table, (size_t)count * sizeof *copies);
     for (int i = 0; copies && i < count; i++)

@@ -350,8 +350,9 @@ static void says_which_package(void **state)
     char path[600];
     HostError e;
     HostError last = { 0 };
-    static const char *const names[] = { "iris", "wine", "digits", "fashion-mnist", "words" };
-    for (int i = 0; i < 5; i++) {
+    static const char *const names[] = { "iris", "wine", "digits", "fashion-mnist", "words",
+                                         "kjv", "gpl-3" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         struct stat st;
         if (host_find(names[i], NULL, path, sizeof path, &e))
             assert_int_equal(stat(path, &st), 0);
