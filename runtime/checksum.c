@@ -16,12 +16,18 @@ static uint64_t rotate(uint64_t x, int n)
 }
 
 /* Little-endian on any machine. */
-static uint64_t load(const unsigned char *p, int bytes)
+static uint64_t load64(const unsigned char *p)
 {
-    uint64_t v = 0;
-    for (int i = 0; i < bytes; i++)
-        v |= (uint64_t)p[i] << (8 * i);
-    return v;
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v : __builtin_bswap64(v);
+}
+
+static uint32_t load32(const unsigned char *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? v : __builtin_bswap32(v);
 }
 
 static uint64_t mix(uint64_t lane, uint64_t input)
@@ -32,7 +38,7 @@ static uint64_t mix(uint64_t lane, uint64_t input)
 static void stripe(DlrtChecksum *c, const unsigned char *p)
 {
     for (int i = 0; i < 4; i++)
-        c->lane[i] = mix(c->lane[i], load(p + 8 * i, 8));
+        c->lane[i] = mix(c->lane[i], load64(p + 8 * i));
 }
 
 DlrtChecksum dlrt_checksum_new(void)
@@ -73,9 +79,9 @@ uint64_t dlrt_checksum_end(const DlrtChecksum *c)
     }
     h += c->total;
     for (; left >= 8; p += 8, left -= 8)
-        h = rotate(h ^ mix(0, load(p, 8)), 27) * P1 + P4;
+        h = rotate(h ^ mix(0, load64(p)), 27) * P1 + P4;
     if (left >= 4) {
-        h = rotate(h ^ load(p, 4) * P1, 23) * P2 + P3;
+        h = rotate(h ^ load32(p) * P1, 23) * P2 + P3;
         p += 4;
         left -= 4;
     }

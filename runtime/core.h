@@ -13,6 +13,12 @@ int dlrt_fail(const DlrtContext *cx, int code, const char *format, ...)
 /* Whether cx was made by dlrt_init or dlrt_view. */
 bool dlrt_is_context(const DlrtContext *cx);
 
+/* ---- cgroup.c ---- */
+
+/* Threads that the tightest CPU quota around this process leaves it, rounded up; 0: no quota. The
+ * system's files are looked for under `root`, "" for the real ones. */
+int dlrt_quota_threads(const char *root);
+
 /* ---- check.c ---- */
 
 /* Elements of an argument at batch B. The tables were verified: it does not overflow. */

@@ -3,11 +3,7 @@
 #include "runtime/core.h"
 #include "runtime/parallel.h"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -89,76 +85,14 @@ uint64_t dlrt_cpu_features(void)
 
 /* ---- Processors ---- */
 
-static bool read_line(const char *path, char *out, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, out, size - 1);
-    close(fd);
-    if (n <= 0)
-        return false;
-    out[n] = 0;
-    return true;
-}
-
-/* Processors worth of time in "QUOTA PERIOD", rounded up; 0 if there is no quota ("max", -1). */
-static long quota_threads(const char *text)
-{
-    char *end;
-    long long quota = strtoll(text, &end, 10);
-    if (end == text || quota <= 0)
-        return 0;
-    long long period = strtoll(end, NULL, 10);
-    if (period <= 0)
-        period = 100000;
-    long long n = (quota + period - 1) / period;
-    return n > 1 << 20 ? 0 : (long)n;
-}
-
-/* The tightest quota from the process's own group up to the root, cgroup v2 ("0::/a/b"), and that
- * of a v1 cpu controller mounted at its usual place. */
-static long cgroup_threads(void)
-{
-    char groups[4096], path[4608], text[128];
-    long least = 0;
-    if (!read_line("/proc/self/cgroup", groups, sizeof groups))
-        return 0;
-    char *group = strstr(groups, "0::/");
-    if (group && (group == groups || group[-1] == '\n')) {
-        group += 3;
-        group[strcspn(group, "\n")] = 0;
-        for (;;) {
-            snprintf(path, sizeof path, "/sys/fs/cgroup%s/cpu.max", group);
-            long n = read_line(path, text, sizeof text) ? quota_threads(text) : 0;
-            if (n && (!least || n < least))
-                least = n;
-            char *slash = strrchr(group, '/');
-            if (!slash)
-                break;
-            *slash = 0;
-        }
-    }
-    if (read_line("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", text, 32)) {
-        size_t n = strcspn(text, "\n");
-        text[n] = ' ';
-        if (!read_line("/sys/fs/cgroup/cpu/cpu.cfs_period_us", text + n + 1, 32))
-            text[n + 1] = 0;
-        long v1 = quota_threads(text);
-        if (v1 && (!least || v1 < least))
-            least = v1;
-    }
-    return least;
-}
-
 int dlrt_default_threads(void)
 {
     int n = dlrt_parallel_limit();
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) < n)
         n = CPU_COUNT(&set);
-    long quota = cgroup_threads();
+    int quota = dlrt_quota_threads("");
     if (quota && quota < n)
-        n = (int)quota;
+        n = quota;
     return n < 1 ? 1 : n;
 }

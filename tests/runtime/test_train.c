@@ -434,7 +434,7 @@ static void *serve(void *arg)
     Server *s = arg;
     float out[TOY_B];
     s->same = true;
-    for (int i = 0; i < 2000; i++) {
+    for (int i = 0; i < 10000; i++) {
         if (dlrt_call_entry(s->view, E_PREDICT, 8, s->f, (void *[]){ out }) ||
             memcmp(out, s->expected, 32))
             s->same = false;

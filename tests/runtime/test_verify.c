@@ -2,7 +2,10 @@
  * dlrt_verify and so by dlrt_init. And what a step may not do: allocate. */
 #include "tests/runtime/toy.h"
 
+#include "runtime/core.h"
+
 #include <sched.h>
+#include <stdio.h>
 
 /* ---- Allocations, counted. Sanitizers have allocators of their own. ---- */
 
@@ -259,13 +262,54 @@ static void test_affinity(void **state)
     assert_true(dlrt_default_threads() <= CPU_COUNT(&all));
 }
 
+static void put_file(const char *root, const char *path, const char *text)
+{
+    char name[256], command[300];
+    snprintf(name, sizeof name, "%s/%s", root, path);
+    snprintf(command, sizeof command, "mkdir -p \"$(dirname '%s')\"", name);
+    assert_int_equal(system(command), 0);
+    FILE *f = fopen(name, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void test_quota(void **state)
+{
+    (void)state;
+    char root[] = "/tmp/dlrt-cgroup-XXXXXX", command[64];
+    assert_non_null(mkdtemp(root));
+    assert_int_equal(dlrt_quota_threads(root), 0);
+    put_file(root, "proc/self/cgroup", "0::/a/b\n");
+    assert_int_equal(dlrt_quota_threads(root), 0);
+    put_file(root, "sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
+    assert_int_equal(dlrt_quota_threads(root), 0);
+    put_file(root, "sys/fs/cgroup/a/cpu.max", "350000 100000\n");
+    assert_int_equal(dlrt_quota_threads(root), 4);
+    put_file(root, "sys/fs/cgroup/a/b/cpu.max", "150000 100000\n");
+    assert_int_equal(dlrt_quota_threads(root), 2);
+    put_file(root, "sys/fs/cgroup/cpu.max", "10000 100000\n");
+    assert_int_equal(dlrt_quota_threads(root), 1);
+    put_file(root, "proc/self/cgroup", "4:cpuset:/x\n3:cpuacct,cpu:/docker/17\n0::/\n");
+    put_file(root, "sys/fs/cgroup/cpu.max", "max\n");
+    put_file(root, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "500000\n");
+    put_file(root, "sys/fs/cgroup/cpu/cpu.cfs_period_us", "250000\n");
+    assert_int_equal(dlrt_quota_threads(root), 2);
+    put_file(root, "sys/fs/cgroup/cpu/cpu.cfs_quota_us", "-1\n");
+    assert_int_equal(dlrt_quota_threads(root), 0);
+    put_file(root, "proc/self/cgroup", "nonsense\n::\n:::::\n");
+    assert_int_equal(dlrt_quota_threads(root), 0);
+    snprintf(command, sizeof command, "rm -rf '%s'", root);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_model),         cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_entries),       cmocka_unit_test(test_nesting),
         cmocka_unit_test(test_recipe),        cmocka_unit_test(test_no_allocation),
-        cmocka_unit_test(test_affinity),
+        cmocka_unit_test(test_affinity),      cmocka_unit_test(test_quota),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
