@@ -58,7 +58,7 @@ static bool between(uint32_t c, uint32_t low, uint32_t high)
     return c >= low && c <= high;
 }
 
-/* Columns a code point takes; -1 for one that is not printed as it is: controls, direction marks. */
+/* Columns a code point takes; -1 for one not printed as it is: controls, direction marks. */
 static int width_of(uint32_t c)
 {
     if (c < 0x20 || between(c, 0x7F, 0x9F) || between(c, 0x200B, 0x200F) ||

@@ -13,13 +13,16 @@ enum { SYNTAX_MAX_BYTES = 4 << 20, SYNTAX_MAX_DEPTH = 200, SYNTAX_MAX_HEIGHT = 1
 bool syntax_parse(Compiler *cx, uint32_t source, AstFile **out_file);
 
 /* The file in the one layout of `dlcc fmt`, comments kept. The file must have parsed without
- * errors. The text parses to an equal tree, and formatting it again changes nothing. It lives in
- * cx's arena. */
+ * errors. The text parses to an equal tree (that is checked: NULL is an internal error), and
+ * formatting it again changes nothing. It is in the arena of cx; sources are added to cx. */
 const char *syntax_format(Compiler *cx, const AstFile *file);
 
+/* The tree as text, one node a line, without locations, then the comments. */
+const char *syntax_dump(Compiler *cx, const AstFile *file);
+
 /* True if both trees say the same: kinds, names, numbers as written, strings as decoded, comments;
- * not locations. */
-bool syntax_equal(const Compiler *cx, const AstFile *a, const AstFile *b);
+ * not locations, nor parentheses around what is one unit anyway. */
+bool syntax_equal(Compiler *cx, const AstFile *a, const AstFile *b);
 
 /* The source range of bytes begin..end (excluded) of the decoded string s: for carets inside a
  * pattern. An escape counts as a whole. Offsets at or beyond the end give the closing quote. */

@@ -17,6 +17,8 @@ static void parse_bytes(const char *text, size_t size)
     if (!ok) {
         diag_print_all(cx, sink, false);
         diag_print_json(cx, sink);
+    } else {
+        assert_non_null(syntax_format(cx, file));
     }
     compiler_free(cx);
 }
