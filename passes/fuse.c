@@ -336,6 +336,11 @@ bool plan_entry(Program *program, Plan *plan)
     before = 0;
     while (before < f.drafts.n && f.drafts.at[before].writes < 0)
         before++;
+    for (uint32_t i = 0; i < f.drafts.n; i++) {
+        const char *bad = f.drafts.at[i].kernel ? kernel_verify(f.arena, f.drafts.at[i].kernel) : NULL;
+        if (bad)
+            return pass_internal(program->unit, f.drafts.at[i].loc, "a kernel of `%s`: %s", plan->entry->name, bad);
+    }
     push_items(&f, before);
     return true;
 }
