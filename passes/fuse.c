@@ -11,13 +11,6 @@
 
 #include <string.h>
 
-static void row_major(const Shape *s, Strides *out)
-{
-    int64_t stride = 1;
-    for (uint32_t i = s->rank; i-- > 0; stride *= s->dim[i].n > 0 ? s->dim[i].n : 1)
-        out->at[i] = stride;
-}
-
 static uint32_t add_buffer(Fuse *f, BufferKind kind, uint32_t index, Dtype dtype, const Shape *s, LocId loc)
 {
     int64_t n = 0;
@@ -51,7 +44,7 @@ static void leaf_buffer(Fuse *f, NodeId n)
     default: break;
     }
     f->buffer[n] = b;
-    row_major(s, &f->strides[n]);
+    layout_row_major(s, &f->strides[n]);
 }
 
 /* late[n]: only writes of tensors need n. */
@@ -93,6 +86,12 @@ static uint32_t update_buffer(Fuse *f, const Output *o)
     return add_buffer(f, BUFFER_TENSOR, (uint32_t)o->updates, t->dtype, &t->shape, t->loc);
 }
 
+/* The order of n's axes is ours to choose: nobody outside the plan's kernels sees it. Calls want rows. */
+static bool in_arena(const Fuse *f, NodeId n)
+{
+    return f->plan->buffers.at[f->buffer[n]].kind == BUFFER_ARENA && !f->called[n];
+}
+
 /* Where each root is stored; outputs that need a copy of their own stay unplaced. */
 static void place_roots(Fuse *f, const uint8_t *late, bool *placed, const uint8_t *no_tensor)
 {
@@ -109,11 +108,13 @@ static void place_roots(Fuse *f, const uint8_t *late, bool *placed, const uint8_
             continue;
         placed[i] = true;
     }
+    bool batch_innermost = layout_batch_innermost(f);
     for (NodeId n = 0; n < g->nodes.n; n++)
         if (f->live[n] && f->root[n]) {
+            const Shape *s = graph_shape(g, n);
             if (f->buffer[n] == BUFFER_NONE)
-                f->buffer[n] = add_buffer(f, BUFFER_ARENA, 0, graph_dtype(g, n), graph_shape(g, n), graph_node(g, n)->loc);
-            row_major(graph_shape(g, n), &f->strides[n]);
+                f->buffer[n] = add_buffer(f, BUFFER_ARENA, 0, graph_dtype(g, n), s, graph_node(g, n)->loc);
+            layout_stored(s, batch_innermost && in_arena(f, n), &f->strides[n]);
         }
 }
 
@@ -153,6 +154,13 @@ static void begin_entry(Fuse *f, const Graph *g)
     f->users = arena_new_array(f->arena, uint32_t, n);
     f->root = arena_alloc(f->arena, n);
     f->forced = arena_alloc(f->arena, n);
+    f->called = arena_alloc(f->arena, n);
+    for (NodeId i = 0; i < n; i++)
+        if (f->live[i] && op_defs[g->nodes.at[i].op]->lower == LOWER_CALL) {
+            f->called[i] = 1;
+            for (uint32_t j = 0; j < g->nodes.at[i].count; j++)
+                f->called[graph_operand(g, i, j)] = 1;
+        }
     f->anchor = arena_new_array(f->arena, NodeId, n);
     f->below = arena_new_array(f->arena, NodeId, n);
     f->buffer = arena_new_array(f->arena, uint32_t, n);
@@ -189,7 +197,7 @@ static bool form_kernels(Fuse *f, uint8_t *no_tensor)
         Strides s;
         if (placed[i])
             continue;
-        row_major(graph_shape(g, o->node), &s);
+        layout_row_major(graph_shape(g, o->node), &s);
         fuse_build_copy(f, o->node, o->updates < 0 ? result_buffer(f, i) : update_buffer(f, o), &s);
     }
     return !f->restart;

@@ -5,6 +5,7 @@
  *   fuse_expr.c    a value at an index, as scalar instructions
  *   fuse_shape.c   collapsing axes, choosing grid, block and vector axis
  *   fuse_merge.c   kernels over the same units become one
+ *   layout.c       in which order the axes of a stored value lie
  *   fuse.c         a Unit's graphs to Plans */
 #ifndef DLCC_PASSES_FUSE_H
 #define DLCC_PASSES_FUSE_H
@@ -38,6 +39,7 @@ typedef struct Fuse {
     uint32_t *users;     /* live users by node; outputs count */
     uint8_t *root;       /* the value is stored */
     uint8_t *forced;     /* stored because something asked for it while building */
+    uint8_t *called;     /* operand or result of a runtime call: dense rows */
     NodeId *anchor;      /* of a root: the reduction or contraction its kernel is built around, or NODE_NONE */
     NodeId *below;       /* of a value in an epilogue: the operand that leads down to the anchor, or NODE_NONE */
     uint32_t *buffer;    /* by node, of roots and leaves; BUFFER_NONE elsewhere */
@@ -60,6 +62,11 @@ void fuse_build_copy(Fuse *f, NodeId node, uint32_t to, const Strides *strides);
 void fuse_build_call(Fuse *f, NodeId node, uint32_t to);
 /* A new buffer of the plan in the arena. */
 uint32_t fuse_scratch(Fuse *f, Dtype dtype, int64_t elements, LocId loc);
+
+/* Whether values of the arena have the batch as their innermost axis; the strides of one. */
+bool layout_batch_innermost(const Fuse *f);
+void layout_row_major(const Shape *s, Strides *out);
+void layout_stored(const Shape *s, bool batch_innermost, Strides *out);
 
 /* ---- one kernel being built ---- */
 

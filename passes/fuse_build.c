@@ -4,6 +4,7 @@
  * applied to the axes first. `value[i]` is what axis i of the result (then: reduced axis i) is in terms of the split axes. */
 #include "passes/fuse.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_SPLITS = 8 };
@@ -320,6 +321,17 @@ static bool take_split(Frame *fr)
     return true;
 }
 
+/* Loops in the order of the result's storage, the smallest step last. */
+static void sort_by_stride(uint32_t *axes, uint32_t n, const Affine *store)
+{
+    for (uint32_t i = 1; i < n; i++)
+        for (uint32_t j = i; j > 0 && llabs(store->coef[axes[j]]) > llabs(store->coef[axes[j - 1]]); j--) {
+            uint32_t t = axes[j];
+            axes[j] = axes[j - 1];
+            axes[j - 1] = t;
+        }
+}
+
 /* `value` at every index of its shape, into `to`. `offset` elements are added to the store's place: a part of a whole. */
 static bool build_store(Fuse *f, NodeId value, bool compute, uint32_t to, const Strides *strides, int64_t offset)
 {
@@ -338,6 +350,7 @@ static bool build_store(Fuse *f, NodeId value, bool compute, uint32_t to, const 
         uint32_t access = expr_access(b, to, strides, &at, true);
         b->s->accesses.at[access].offset.c += offset;
         vec_push(f->arena, &b->s->stores, (KernelStore){ STORE_SET, false, access, v });
+        sort_by_stride(b->s->free_axes, b->s->n_free, &b->s->accesses.at[access].offset);
         if (b->s->kind == STAGE_CONTRACT)
             fuse_shape_contract(b);
         else

@@ -12,6 +12,7 @@ enum {
     LONG_AXIS = 2048,    /* from here on an axis is cut into blocks */
     BLOCK = 1024,
     ROW_MAX = 8192,      /* rows up to this length stay whole in a unit */
+    COLUMN = 64,         /* places of a column form side by side */
     LANES = 8            /* an axis shorter than this is a poor vector axis */
 };
 
@@ -130,21 +131,6 @@ static int64_t extent(const Build *b, uint32_t axis)
     return b->k->axes.at[axis].extent.n;
 }
 
-typedef struct {
-    uint32_t last;
-    bool found;
-} RowSearch;
-
-/* A value that does not change along the last axis but does along others: something computed once a row. */
-static void find_row(Affine *e, void *arg)
-{
-    RowSearch *s = arg;
-    if (e->coef[s->last])
-        return;
-    for (uint32_t i = 0; i < KERNEL_MAX_AXES; i++)
-        s->found |= e->coef[i] != 0;
-}
-
 static int64_t product(const Build *b, const uint32_t *list, uint32_t n)
 {
     int64_t p = 1;
@@ -159,32 +145,104 @@ static void keep_free(KernelStage *s, const uint32_t *list, uint32_t n)
     s->n_free = n;
 }
 
+typedef struct {
+    uint32_t last;
+    bool row;    /* a value that does not change along the last axis but along others: computed once a row */
+    bool column; /* a value that changes along the last axis alone: computed once for each of its places */
+} Reuse;
+
+static void find_reuse(Affine *e, void *arg)
+{
+    Reuse *r = arg;
+    bool others = false;
+    for (uint32_t i = 0; i < KERNEL_MAX_AXES; i++)
+        others |= i != r->last && e->coef[i] != 0;
+    r->row |= !e->coef[r->last] && others;
+    r->column |= e->coef[r->last] && !others;
+}
+
+typedef struct {
+    uint32_t axis, added;
+    int64_t inner;
+} Cut;
+
+static void cut_affine(Affine *e, void *arg)
+{
+    const Cut *c = arg;
+    e->coef[c->added] = e->coef[c->axis];
+    e->coef[c->axis] *= c->inner;
+}
+
+/* Cuts list[i] in two so that its inner part is at most `want` long: the largest divisor. */
+static void cut_axis(Build *b, uint32_t *list, uint32_t *n, uint32_t i, int64_t want)
+{
+    Kernel *k = b->k;
+    Dim d = k->axes.at[list[i]].extent;
+    int64_t inner = want;
+    while (inner > 1 && (d.n % inner || d.k % inner))
+        inner--;
+    if (inner <= 1 || inner == d.n || k->axes.n >= KERNEL_MAX_AXES)
+        return;
+    Cut c = { list[i], k->axes.n, inner };
+    vec_push(b->f->arena, &k->axes, (KernelAxis){ dim_of(inner) });
+    k->axes.at[list[i]].extent = (Dim){ d.n / inner, d.k / inner };
+    visit_kernel(k, cut_affine, &c);
+    memmove(list + i + 2, list + i + 1, (*n - i - 1) * sizeof *list);
+    list[i + 1] = c.added;
+    ++*n;
+}
+
+static void shape_flat(Build *b, uint32_t *list, uint32_t n)
+{
+    int64_t last = n ? extent(b, list[n - 1]) : 0;
+    b->k->block = last > LONG_AXIS ? BLOCK : last > 0 ? last : 1;
+    b->k->vector = n ? (int32_t)n - 1 : VECTOR_NONE;
+    keep_free(b->s, list, 0);
+    number_axes(b, list, n);
+}
+
+/* The last axis is the grid, the others run within a unit: values along the last axis are computed once. */
+static void shape_column(Build *b, uint32_t *list, uint32_t n)
+{
+    b->k->block = extent(b, list[n - 1]) > COLUMN ? COLUMN : extent(b, list[n - 1]);
+    b->k->vector = 0;
+    keep_free(b->s, list, n - 1);
+    uint32_t grid[1] = { list[n - 1] };
+    number_axes(b, grid, 1);
+}
+
 /* Without a reduction. */
 static void shape_elementwise(Build *b, uint32_t *list, uint32_t n)
 {
-    Kernel *k = b->k;
-    k->block = 1;
-    if (!n) {
-        k->vector = VECTOR_NONE;
-        keep_free(b->s, list, 0);
-        number_axes(b, list, 0);
+    Reuse reuse = { n ? list[n - 1] : 0, false, false };
+    visit_stage(b->s, find_reuse, &reuse);
+    if (n <= 1) {
+        shape_flat(b, list, n);
         return;
     }
-    uint32_t last = list[n - 1];
-    RowSearch row = { last, false };
-    visit_stage(b->s, find_row, &row);
+    int64_t last = extent(b, list[n - 1]);
+    bool rows = reuse.row && last <= ROW_MAX;
+    if (!rows && reuse.column && product(b, list, n - 1) <= ROW_MAX / COLUMN && n - 1 <= 4) {
+        shape_column(b, list, n);
+        return;
+    }
+    if (!rows && last >= UNIT_ELEMENTS) {
+        shape_flat(b, list, n);
+        return;
+    }
     uint32_t inner = 1; /* axes that stay within a unit */
-    bool rows = row.found && n > 1 && extent(b, last) <= ROW_MAX;
-    if (!rows && (n == 1 || extent(b, last) >= UNIT_ELEMENTS)) {
-        k->block = extent(b, last) > LONG_AXIS ? BLOCK : extent(b, last) ? extent(b, last) : 1;
-        k->vector = (int32_t)n - 1;
-        keep_free(b->s, list, 0);
-        number_axes(b, list, n);
-        return;
+    for (int64_t elements = last; !rows && inner < n && elements < UNIT_ELEMENTS; inner++) {
+        uint32_t i = n - inner - 1;
+        if (elements > 0 && extent(b, list[i]) > UNIT_ELEMENTS / elements) {
+            uint32_t before = n;
+            cut_axis(b, list, &n, i, UNIT_ELEMENTS / elements);
+            inner += n > before;
+            break;
+        }
+        elements *= extent(b, list[i]);
     }
-    while (!rows && inner < n && product(b, list + n - inner, inner) < UNIT_ELEMENTS)
-        inner++;
-    k->vector = VECTOR_INNER;
+    b->k->block = 1;
+    b->k->vector = VECTOR_INNER;
     keep_free(b->s, list + n - inner, inner);
     number_axes(b, list, n - inner);
 }
@@ -215,7 +273,7 @@ static void shape_reduction(Build *b, uint32_t *list, uint32_t n)
                   (contiguous != UINT32_MAX || contiguous_along(s, list[n - 1]));
     if (across) { /* neighbouring results side by side in the lanes */
         k->vector = (int32_t)n - 1;
-        k->block = extent(b, list[n - 1]) > UNIT_ELEMENTS ? UNIT_ELEMENTS / 4 : extent(b, list[n - 1]);
+        k->block = extent(b, list[n - 1]) > COLUMN ? COLUMN : extent(b, list[n - 1]);
     } else if (contiguous != UINT32_MAX) { /* lanes along the contiguous axis, which must be the last */
         uint32_t axis = s->reduced_axes[contiguous];
         remove_at(s->reduced_axes, &s->n_reduced, contiguous);
