@@ -14,24 +14,32 @@ static const struct {
     [DT_BOOL] = { "bool", 1 },
 };
 
-static const struct {
-    const char *name;
-    int operands;
-} scalars[SC_COUNT] = {
-    [SC_NONE] = { "none", 0 },
-#define SCALAR(name, operands, function) [SC_##name] = { #name, operands },
+static const int scalar_operand_counts[SC_COUNT] = {
+#define SCALAR(name, operands, function) [SC_##name] = operands,
     SCALAR_TABLE(SCALAR)
 #undef SCALAR
 };
 
+/* In the order of SCALAR_TABLE; those of functions are what libm calls them. */
+static const char *const scalar_names[] = {
+    "none",
+    "copy", "neg", "abs", "sign", "not", "floor", "ceil", "round", "trunc",
+    "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan",
+    "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
+    "sigmoid", "erf", "is_nan", "is_inf", "cast", "add", "sub", "mul", "div",
+    "floordiv", "mod", "pow", "atan2", "maximum", "minimum", "and", "or", "xor",
+    "shl", "shr", "eq", "ne", "lt", "le", "gt", "ge", "select",
+};
+static_assert(sizeof scalar_names / sizeof *scalar_names == SC_COUNT, "a name for each scalar operation");
+
 int scalar_operands(ScalarOp op)
 {
-    return scalars[op].operands;
+    return scalar_operand_counts[op];
 }
 
 const char *scalar_name(ScalarOp op)
 {
-    return scalars[op].name;
+    return scalar_names[op];
 }
 
 const char *dtype_name(Dtype t)
