@@ -353,11 +353,32 @@ bool plan_entry(Program *program, Plan *plan)
     return true;
 }
 
+static bool inner_batch(const Shape *s)
+{
+    for (uint32_t i = 1; i < s->rank; i++)
+        if (s->dim[i].k)
+            return true;
+    return false;
+}
+
+/* The caller's arrays are dense: with the batch not outermost, their strides would change with B. */
+static bool must_pin(const Graph *g)
+{
+    for (uint32_t i = 0; i < g->inputs.n; i++)
+        if (inner_batch(&g->inputs.at[i].shape))
+            return true;
+    for (uint32_t i = 0; i < g->outputs.n; i++)
+        if (g->outputs.at[i].updates < 0 && inner_batch(graph_shape(g, g->outputs.at[i].node)))
+            return true;
+    return false;
+}
+
 bool pass_fuse(Unit *u)
 {
     Program *p = arena_make(u->arena, Program);
     p->unit = u;
     for (uint32_t i = 0; i < u->entries.n; i++) {
+        u->entries.at[i].pinned |= must_pin(u->entries.at[i].graph);
         vec_push(u->arena, &p->plans, (Plan){ .entry = &u->entries.at[i] });
         if (!plan_entry(p, &p->plans.at[i]))
             return false;

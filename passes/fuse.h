@@ -39,7 +39,7 @@ typedef struct Fuse {
     uint32_t *users;     /* live users by node; outputs count */
     uint8_t *root;       /* the value is stored */
     uint8_t *forced;     /* stored because something asked for it while building */
-    uint8_t *called;     /* operand or result of a runtime call: dense rows */
+    uint8_t *called;     /* stored in dense rows: runtime calls and some reshapes want it */
     NodeId *anchor;      /* of a root: the reduction or contraction its kernel is built around, or NODE_NONE */
     NodeId *below;       /* of a value in an epilogue: the operand that leads down to the anchor, or NODE_NONE */
     uint32_t *buffer;    /* by node, of roots and leaves; BUFFER_NONE elsewhere */

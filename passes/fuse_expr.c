@@ -140,16 +140,46 @@ bool expr_move(Build *b, NodeId node, const IndexMap *map, IndexMap *out_map)
     b->split_axis = def->move ? out_map->split_axis : -1;
     b->split_inner = out_map->split_inner;
     if (b->split_axis < 0 || b->k->axes.n + 1 >= KERNEL_MAX_AXES) {
+        NodeId x = graph_operand(b->f->g, node, 0);
         b->split_axis = -1;
-        b->f->forced[graph_operand(b->f->g, node, 0)] = 1;
+        b->f->called[x] |= b->f->forced[x]; /* stored and still out of reach: in dense rows, then */
+        b->f->forced[x] = 1;
         b->f->restart = true;
     }
     return false;
 }
 
+/* A reshape of dense rows keeps every element's place: its row-major position is the operand's, whatever the axes. */
+static bool reads_dense_rows(const Build *b, NodeId node)
+{
+    const Graph *g = b->f->g;
+    if (graph_node(g, node)->op != OP_reshape)
+        return false;
+    NodeId x = graph_operand(g, node, 0);
+    const Shape *s = graph_shape(g, x);
+    Strides dense;
+    layout_row_major(s, &dense);
+    for (uint32_t i = 0; i < s->rank; i++)
+        if (s->dim[i].n > 1 && b->f->strides[x].at[i] != dense.at[i])
+            return false;
+    return b->f->buffer[x] != BUFFER_NONE && x != b->root;
+}
+
+static InstId dense_value(Build *b, NodeId node, const IndexMap *map)
+{
+    Strides dense;
+    NodeId x = graph_operand(b->f->g, node, 0);
+    layout_row_major(graph_shape(b->f->g, node), &dense);
+    uint32_t access = expr_access(b, b->f->buffer[x], &dense, map, false);
+    return expr_push(b, (KernelInst){ .kind = INST_LOAD, .dtype = graph_dtype(b->f->g, node), .access = access,
+                                      .loc = graph_node(b->f->g, node)->loc });
+}
+
 static InstId move_value(Build *b, NodeId node, const IndexMap *map)
 {
     IndexMap inner;
+    if (reads_dense_rows(b, node))
+        return dense_value(b, node, map);
     if (!expr_move(b, node, map, &inner))
         return INST_NONE;
     InstId value = expr_value(b, graph_operand(b->f->g, node, 0), &inner);

@@ -201,10 +201,16 @@ static void shape_flat(Build *b, uint32_t *list, uint32_t n)
     number_axes(b, list, n);
 }
 
+static int64_t column_block(const Build *b, uint32_t axis)
+{
+    int64_t n = extent(b, axis);
+    return n > COLUMN ? COLUMN : n > 0 ? n : 1;
+}
+
 /* The last axis is the grid, the others run within a unit: values along the last axis are computed once. */
 static void shape_column(Build *b, uint32_t *list, uint32_t n)
 {
-    b->k->block = extent(b, list[n - 1]) > COLUMN ? COLUMN : extent(b, list[n - 1]);
+    b->k->block = column_block(b, list[n - 1]);
     b->k->vector = 0;
     keep_free(b->s, list, n - 1);
     uint32_t grid[1] = { list[n - 1] };
@@ -273,7 +279,7 @@ static void shape_reduction(Build *b, uint32_t *list, uint32_t n)
                   (contiguous != UINT32_MAX || contiguous_along(s, list[n - 1]));
     if (across) { /* neighbouring results side by side in the lanes */
         k->vector = (int32_t)n - 1;
-        k->block = extent(b, list[n - 1]) > COLUMN ? COLUMN : extent(b, list[n - 1]);
+        k->block = column_block(b, list[n - 1]);
     } else if (contiguous != UINT32_MAX) { /* lanes along the contiguous axis, which must be the last */
         uint32_t axis = s->reduced_axes[contiguous];
         remove_at(s->reduced_axes, &s->n_reduced, contiguous);

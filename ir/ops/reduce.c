@@ -168,6 +168,8 @@ static void extreme_grad(Grad *q)
         return;
     }
     flat.rank = kept + 1;
+    if (!flat.dim[kept].n)
+        return; /* the extreme of nothing depends on nothing */
     Shape row = flat;
     row.dim[kept] = dim_of(1);
     NodeId merged = b_reshape(g, moved, &flat);
@@ -338,12 +340,12 @@ static NodeId argmin_cases(Graph *g, CaseRng *r, uint32_t i)
 const OpDef op_argmax = {
     .name = "argmax", .doc = "place of the first largest along axis", .min_in = 1, .max_in = 1,
     .attrs = arg_attrs, .infer = arg_infer, .zero_grad = true, .ref = arg_ref,
-    .lower = LOWER_ARG_REDUCE, .cases = argmax_cases,
+    .lower = LOWER_ARG_REDUCE, .scalar = SC_MAXIMUM, .cases = argmax_cases,
 };
 const OpDef op_argmin = {
     .name = "argmin", .doc = "place of the first smallest along axis", .min_in = 1, .max_in = 1,
     .attrs = arg_attrs, .infer = arg_infer, .zero_grad = true, .ref = arg_ref,
-    .lower = LOWER_ARG_REDUCE, .cases = argmin_cases,
+    .lower = LOWER_ARG_REDUCE, .scalar = SC_MINIMUM, .cases = argmin_cases,
 };
 
 /* ---- cumsum ---- */

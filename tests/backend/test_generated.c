@@ -208,7 +208,7 @@ static void run_case(Op op, uint32_t i, bool backward, const Target *t)
                 complain(&c, "code generation");
             if (s) {
                 run_at(&c, session_model(s), 4);
-                if (c.reference->batch_max && c.unit->entries.at[0].graph->batch_max)
+                if (c.reference->batch_max && !c.unit->entries.at[0].pinned)
                     run_at(&c, session_model(s), 3);
                 session_free(s);
             }
