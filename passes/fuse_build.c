@@ -264,7 +264,9 @@ static void anchor_body(Frame *fr, NodeId root)
         vec_push(a, &b->s->accums, (KernelAccum){ c, v, index, dtype });
         number = 1;
         dtype = DT_I64;
-    } else if (b->s->kind == STAGE_NEST) {
+    } else if (b->s->kind == STAGE_CONTRACT) {
+        vec_push(a, &b->s->accums, (KernelAccum){ COMBINE_SUM, b->s->a, INST_NONE, dtype }); /* of a times b */
+    } else {
         if (def->lower == LOWER_SCAN)
             v = scan_guard(fr, &at, v, dtype);
         Combine c = def->lower == LOWER_REDUCE ? combine_of(def->scalar) : COMBINE_SUM;
