@@ -117,7 +117,9 @@ static bool inflate_all(const char *path, const Buffer *in, Buffer *out, size_t 
         taken += give - z.avail_in;
         out->used += room - z.avail_out;
         ended = rc == Z_STREAM_END;
-        if (rc != Z_OK && !ended)
+        if (rc == Z_MEM_ERROR)
+            ok = host_fail_memory(out_error, path, 1 << 15);
+        else if (rc != Z_OK && !ended)
             ok = host_fail(out_error, "E0603", "%s: gzip: %s", path,
                            rc == Z_BUF_ERROR ? "the file is truncated" : z.msg ? z.msg : "damaged");
     }

@@ -153,6 +153,8 @@ static bool inflate_member(const Zip *z, const uint8_t *from, const Member *m, u
         out += room - s.avail_out;
     }
     inflateEnd(&s);
+    if (rc == Z_MEM_ERROR)
+        return host_fail_memory(z->error, z->origin, 1 << 15);
     return (rc == Z_STREAM_END && in == m->packed && out == m->unpacked)
         || bad_zip(z, "a member does not unpack to its size");
 }
