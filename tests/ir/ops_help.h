@@ -1,4 +1,4 @@
-/* ops_help.h: what the tests of ops share: a graph on its own, inputs, constants, and the value of a node. */
+/* ops_help.h: what the tests of ops share: a graph on its own, inputs, constants, values. */
 #ifndef DLCC_TESTS_OPS_HELP_H
 #define DLCC_TESTS_OPS_HELP_H
 #include "ir/builder.h"
