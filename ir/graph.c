@@ -226,7 +226,7 @@ static void rehash(Graph *g)
     g->buckets = arena_new_array(a, uint32_t, g->bucket_count);
     for (NodeId id = 0; id < g->nodes.n; id++) {
         const Node *n = &g->nodes.at[id];
-        uint64_t h = node_hash((Op)n->op, g->operands.at + n->first, n->count, n->attrs, n->shape, (Dtype)n->dtype);
+        uint64_t h = node_hash((Op)n->op, n->count ? g->operands.at + n->first : NULL, n->count, n->attrs, n->shape, (Dtype)n->dtype);
         uint32_t *bucket = &g->buckets[h % g->bucket_count];
         g->chain[id] = *bucket;
         *bucket = id + 1;

@@ -42,7 +42,7 @@ static const char *check_attrs(Arena *a, const Graph *g, const Node *n)
 /* g and unit are scratch copies whose diagnostics nobody sees. */
 static const char *check_type(Arena *a, Graph *g, const Node *n)
 {
-    Infer q = { .g = g, .op = (Op)n->op, .in = g->operands.at + n->first, .n = n->count,
+    Infer q = { .g = g, .op = (Op)n->op, .in = n->count ? g->operands.at + n->first : NULL, .n = n->count,
                 .attrs = g->unit->attrs.at[n->attrs].at };
     uint32_t before = g->unit->cx->diags.n;
     if (!op_defs[n->op]->infer(&q)) {
