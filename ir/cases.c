@@ -26,11 +26,15 @@ int64_t case_integer(CaseRng *r, int64_t lo, int64_t hi)
     return lo + (int64_t)(case_random(r) % ((uint64_t)(hi - lo) + 1));
 }
 
-NodeId case_input(Graph *g, CaseRng *r, Dtype dtype, uint32_t rank, const int64_t *dims, double lo, double hi, bool distinct)
+NodeId case_input(Graph *g, CaseRng *r, Dtype dtype, uint32_t rank, const int64_t *dims, double lo,
+                  double hi, bool distinct)
 {
-    Input in = { .name = arena_printf(g->unit->arena, "x%u", g->inputs.n), .dtype = dtype, .shape = { .rank = rank } };
+    Input in = { .name = arena_printf(g->unit->arena, "x%u", g->inputs.n),
+                 .dtype = dtype,
+                 .shape = { .rank = rank } };
     for (uint32_t i = 0; i < rank; i++)
-        in.shape.dim[i] = dims[i] < 0 ? (Dim){ -dims[i] * g->batch_max, -dims[i] } : dim_of(dims[i]);
+        in.shape.dim[i] =
+            dims[i] < 0 ? (Dim){ -dims[i] * g->batch_max, -dims[i] } : dim_of(dims[i]);
     while (r->ranges.n < g->inputs.n)
         vec_push(r->arena, &r->ranges, (CaseRange){ -1, 1, false });
     vec_push(r->arena, &r->ranges, (CaseRange){ lo, hi, distinct });
@@ -62,6 +66,7 @@ Value case_value(Arena *a, CaseRng *r, const Graph *g, uint32_t number, int64_t 
     if (range.distinct)
         draw_distinct(r, &v, range.lo, range.hi);
     for (int64_t i = 0; i < v.count; i++)
-        v.f[i] = value_round(in->dtype, range.distinct ? v.f[i] : case_uniform(r, range.lo, range.hi));
+        v.f[i] =
+            value_round(in->dtype, range.distinct ? v.f[i] : case_uniform(r, range.lo, range.hi));
     return v;
 }

@@ -1,5 +1,5 @@
-/* interp.c: evaluates graphs node by node. A value is dropped after its last use, each in an arena of its own, so that whole
- * models fit. */
+/* interp.c: evaluates graphs node by node. A value is dropped after its last use, each in an arena
+ * of its own, so that whole models fit. */
 #include "ir/interp.h"
 
 #include <string.h>
@@ -57,7 +57,8 @@ static Graph *expand_once(const Graph *from)
     for (NodeId id = 0; ok && id < from->nodes.n; id++)
         ok = !live[id] || copy_expanded(g, from, id, map) != NODE_NONE;
     for (uint32_t i = 0; ok && i < from->outputs.n; i++)
-        graph_output(g, from->outputs.at[i].name, map[from->outputs.at[i].node], from->outputs.at[i].updates);
+        graph_output(g, from->outputs.at[i].name, map[from->outputs.at[i].node],
+                     from->outputs.at[i].updates);
     arena_free(a);
     return ok ? g : NULL;
 }
@@ -70,7 +71,8 @@ Graph *interp_prepare(Graph *g)
     return g;
 }
 
-static const char *check_argument(const Interp *t, const Value *v, Dtype dtype, const Shape *s, const char *name)
+static const char *check_argument(const Interp *t, const Value *v, Dtype dtype, const Shape *s,
+                                  const char *name)
 {
     bool fits = v->dtype == dtype && v->rank == s->rank;
     for (uint32_t i = 0; fits && i < s->rank; i++)
@@ -117,7 +119,8 @@ static const char *eval_node(Interp *t, NodeId id)
     Arena *a = t->arenas[id] = arena_new();
     Value *out = &t->values[id];
     if (n->op == OP_constant) {
-        *out = value_from_bytes(a, graph_dtype(g, id), graph_shape(g, id), graph_attr(g, id, "data")->data);
+        *out = value_from_bytes(a, graph_dtype(g, id), graph_shape(g, id),
+                                graph_attr(g, id, "data")->data);
         return NULL;
     }
     *out = value_new(a, graph_dtype(g, id), graph_shape(g, id), t->args->batch);
@@ -130,8 +133,15 @@ static const char *eval_node(Interp *t, NodeId id)
     Value *in = arena_new_array(a, Value, n->count);
     for (uint32_t i = 0; i < n->count; i++)
         in[i] = t->values[graph_operand(g, id, i)];
-    Ref q = { .g = g, .node = id, .arena = a, .in = in, .n = n->count, .batch = t->args->batch, .seed = t->args->seed,
-              .step = t->args->key, .out = out };
+    Ref q = { .g = g,
+              .node = id,
+              .arena = a,
+              .in = in,
+              .n = n->count,
+              .batch = t->args->batch,
+              .seed = t->args->seed,
+              .step = t->args->key,
+              .out = out };
     def->ref(&q);
     return NULL;
 }
@@ -191,7 +201,8 @@ const char *interp_run(Arena *a, Graph *g, const InterpArgs *args, Value *out_va
     return bad;
 }
 
-const char *interp_entry(Arena *a, Graph *g, const InterpArgs *args, Value *tensors, Value *out_results)
+const char *interp_entry(Arena *a, Graph *g, const InterpArgs *args, Value *tensors,
+                         Value *out_results)
 {
     InterpArgs mine = *args;
     mine.tensors = tensors;

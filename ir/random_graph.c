@@ -1,9 +1,10 @@
 /* random_graph.c: see random_graph.h.
  *
- * Op knowledge stays in the op table: a random case of a random op is built in a scratch graph and copied, each of its inputs
- * replaced by a value that is there already, shaped and squeezed to what the case declared: of the right dtype by a cast, of the
- * right extents by flattening, cutting and repeating, in the range by lo + (hi - lo) sigmoid(x) or, for integers, lo + x mod n. So
- * every op gets valid operands, and no value grows without bound however deep the graph. */
+ * Op knowledge stays in the op table: a random case of a random op is built in a scratch graph and
+ * copied, each of its inputs replaced by a value that is there already, shaped and squeezed to what
+ * the case declared: of the right dtype by a cast, of the right extents by flattening, cutting and
+ * repeating, in the range by lo + (hi - lo) sigmoid(x) or, for integers, lo + x mod n. So every op
+ * gets valid operands, and no value grows without bound however deep the graph. */
 #include "ir/random_graph.h"
 
 #include "ir/builder.h"
@@ -30,7 +31,8 @@ static bool has_batch(const Shape *s)
     return false;
 }
 
-/* [B, m] with everything but a leading B flattened; only for shapes whose B is outermost and plain. */
+/* [B, m] with everything but a leading B flattened; only for shapes whose B is outermost and plain.
+ */
 static bool leading_batch(const Shape *s)
 {
     for (uint32_t i = 1; i < s->rank; i++)
@@ -39,7 +41,8 @@ static bool leading_batch(const Shape *s)
     return s->rank && s->dim[0].k == 1;
 }
 
-/* The last axis of x, [n] or [B, n], to extent m: cut, or repeated and cut. NODE_NONE where there is nothing to repeat. */
+/* The last axis of x, [n] or [B, n], to extent m: cut, or repeated and cut. NODE_NONE where there
+ * is nothing to repeat. */
 static NodeId fit_last_axis(Graph *g, NodeId x, int64_t m)
 {
     enum { MAX_REPEATS = 64 };
@@ -55,7 +58,8 @@ static NodeId fit_last_axis(Graph *g, NodeId x, int64_t m)
     return graph_shape(g, x)->dim[axis].n == m ? x : b_slice_axis(g, x, axis, 0, m);
 }
 
-/* x's elements in another shape. A batch that the target lacks is summed away; one that x lacks is repeated. */
+/* x's elements in another shape. A batch that the target lacks is summed away; one that x lacks is
+ * repeated. */
 static NodeId fit_shape(Graph *g, NodeId x, const Shape *target)
 {
     Shape s = *graph_shape(g, x);
@@ -100,7 +104,8 @@ static NodeId fit_range(Graph *g, NodeId x, CaseRange range)
     if (t == DT_BOOL)
         return x;
     if (dtype_is_float(t))
-        return b_add(g, b_scale(g, b_unary(g, OP_sigmoid, x), range.hi - range.lo), b_like(g, x, range.lo));
+        return b_add(g, b_scale(g, b_unary(g, OP_sigmoid, x), range.hi - range.lo),
+                     b_like(g, x, range.lo));
     double lo = ceil(range.lo), n = floor(range.hi) - lo + 1;
     if (n < 1 || n > 100)
         return NODE_NONE;
@@ -125,7 +130,8 @@ static NodeId operand_for(Maker *m, const Input *in, CaseRange range, bool direc
     Graph *g = m->g;
     for (int i = 0; i < TRIES && m->pool.n && !direct && !range.distinct; i++) {
         NodeId x = m->pool.at[below(m, m->pool.n)];
-        if ((x = fit_dtype(g, x, in->dtype)) == NODE_NONE || (x = fit_shape(g, x, &in->shape)) == NODE_NONE ||
+        if ((x = fit_dtype(g, x, in->dtype)) == NODE_NONE ||
+            (x = fit_shape(g, x, &in->shape)) == NODE_NONE ||
             (x = fit_range(g, x, range)) == NODE_NONE)
             continue;
         return x;
@@ -146,7 +152,8 @@ static bool sensitive(const Graph *t, NodeId result, const OpDef *def)
 }
 
 /* Copies a case into the graph; its result joins the pool. */
-static void place_case(Maker *m, const OpDef *def, const Graph *t, const CaseRng *ranges, NodeId result)
+static void place_case(Maker *m, const OpDef *def, const Graph *t, const CaseRng *ranges,
+                       NodeId result)
 {
     Arena *a = arena_new();
     Graph *g = m->g;
@@ -211,7 +218,8 @@ static void add_gradients(Maker *m)
         AttrValue index = attr_i(i);
         NodeId x = graph_emit(g, OP_input, NULL, 0, &index, 1);
         if (dtype_is_float(graph_dtype(g, x)))
-            graph_output(g, arena_printf(g->unit->arena, "dx%u", i), graph_emit(g, OP_grad, (NodeId[]){ y, x }, 2, NULL, 0), -1);
+            graph_output(g, arena_printf(g->unit->arena, "dx%u", i),
+                         graph_emit(g, OP_grad, (NodeId[]){ y, x }, 2, NULL, 0), -1);
     }
 }
 

@@ -1,5 +1,6 @@
-/* read.c: reads the text of a Unit; see text.h. Recursive descent without recursion: the grammar does not nest. Line ends are
- * spaces. The first error ends the reading; type rules report theirs through the builder, at the node's place in the text. */
+/* read.c: reads the text of a Unit; see text.h. Recursive descent without recursion: the grammar
+ * does not nest. Line ends are spaces. The first error ends the reading; type rules report theirs
+ * through the builder, at the node's place in the text. */
 #include "ir/text.h"
 
 #include "ir/value.h"
@@ -25,7 +26,8 @@ typedef struct {
 
 static LocId place(Reader *r, const char *from, const char *to)
 {
-    return loc_make(r->cx, (Loc){ r->file, (uint32_t)(from - r->begin), (uint32_t)(to - r->begin), 0, NULL });
+    return loc_make(
+        r->cx, (Loc){ r->file, (uint32_t)(from - r->begin), (uint32_t)(to - r->begin), 0, NULL });
 }
 
 __attribute__((format(printf, 2, 3))) static bool fail(Reader *r, const char *format, ...)
@@ -101,7 +103,8 @@ static bool read_choice(Reader *r, const char *const *names, int n, int *out_ind
     return fail(r, "%s or the like expected", names[0]);
 }
 
-/* Digits with an optional sign, into 64 bits; unsigned numbers beyond 2^63 wrap and set *out_big. */
+/* Digits with an optional sign, into 64 bits; unsigned numbers beyond 2^63 wrap and set *out_big.
+ */
 static bool read_digits(Reader *r, int64_t *out_v, bool *out_big)
 {
     bool negative = accept(r, '-');
@@ -109,7 +112,8 @@ static bool read_digits(Reader *r, int64_t *out_v, bool *out_big)
     uint64_t v = 0;
     const char *first = r->at;
     for (; r->at < r->end && isdigit((unsigned char)*r->at); r->at++)
-        if (__builtin_mul_overflow(v, 10u, &v) || __builtin_add_overflow(v, (uint64_t)(*r->at - '0'), &v))
+        if (__builtin_mul_overflow(v, 10u, &v) ||
+            __builtin_add_overflow(v, (uint64_t)(*r->at - '0'), &v))
             return fail(r, "a number beyond 64 bits");
     if (r->at == first)
         return fail(r, "an integer expected");
@@ -154,7 +158,8 @@ static int hex_digit(char c)
 
 static bool read_hex_byte(Reader *r, unsigned char *out_byte)
 {
-    int high = r->at < r->end ? hex_digit(r->at[0]) : -1, low = r->at + 1 < r->end ? hex_digit(r->at[1]) : -1;
+    int high = r->at < r->end ? hex_digit(r->at[0]) : -1,
+        low = r->at + 1 < r->end ? hex_digit(r->at[1]) : -1;
     if (high < 0 || low < 0)
         return fail(r, "two hexadecimal digits expected");
     r->at += 2;
@@ -226,7 +231,8 @@ static bool read_shape(Reader *r, Shape *out_shape)
         out_shape->rank++;
     }
     int64_t n;
-    return (shape_elements(out_shape, &n) && n <= INT64_MAX / 16) || fail(r, "a shape of more than 2^63 bytes");
+    return (shape_elements(out_shape, &n) && n <= INT64_MAX / 16) ||
+           fail(r, "a shape of more than 2^63 bytes");
 }
 
 static bool read_type(Reader *r, Dtype *out_dtype, Shape *out_shape)
@@ -332,12 +338,15 @@ static bool read_element(Reader *r, Value *v, int64_t i)
     bool big;
     if (!read_digits(r, &v->i[i], &big))
         return false;
-    bool fits = v->dtype == DT_U64 ? big || v->i[i] >= 0 : !big && value_wrap(v->dtype, v->i[i]) == v->i[i];
+    bool fits =
+        v->dtype == DT_U64 ? big || v->i[i] >= 0 : !big && value_wrap(v->dtype, v->i[i]) == v->i[i];
     return fits || fail(r, "an element beyond its dtype");
 }
 
-/* The bytes of a constant's elements stand before its type, so the list is read twice: counted, then converted. */
-static bool read_elements(Reader *r, const char *list, Dtype dtype, const Shape *shape, AttrValue *out_data)
+/* The bytes of a constant's elements stand before its type, so the list is read twice: counted,
+ * then converted. */
+static bool read_elements(Reader *r, const char *list, Dtype dtype, const Shape *shape,
+                          AttrValue *out_data)
 {
     const char *after = r->at;
     int64_t n, commas = 0;
@@ -511,7 +520,11 @@ static bool read_entry(Reader *r)
         else
             ok = expect(r, '%') && read_node(r);
     }
-    Entry e = { .kind = (EntryKind)kind, .name = name, .graph = r->g, .pinned = pinned, .loc = place(r, from, r->at) };
+    Entry e = { .kind = (EntryKind)kind,
+                .name = name,
+                .graph = r->g,
+                .pinned = pinned,
+                .loc = place(r, from, r->at) };
     r->g->loc = 0;
     r->g = NULL;
     vec_push(r->u->arena, &r->u->entries, e);
@@ -524,7 +537,8 @@ static bool read_tensor(Reader *r)
     int kind;
     Tensor t = { .loc = place(r, r->at, r->at) };
     if (!read_int(r, 0, UINT32_MAX, &number) || !read_string(r, &t.name) || !expect(r, ':') ||
-        !read_type(r, &t.dtype, &t.shape) || !read_choice(r, tensor_kind_names, TENSOR_STAT + 1, &kind) ||
+        !read_type(r, &t.dtype, &t.shape) ||
+        !read_choice(r, tensor_kind_names, TENSOR_STAT + 1, &kind) ||
         !read_option(r, "owner", 0, INT32_MAX, &owner))
         return false;
     if (number != r->u->tensors.n)
@@ -546,9 +560,10 @@ static bool read_items(Reader *r)
         skip_space(r);
         if (r->at == r->end)
             return true;
-        if (accept_word(r, "tensor") ? !read_tensor(r)
-                                     : !(accept_word(r, "entry") || fail(r, "`tensor` or `entry` expected")) ||
-                                           !read_entry(r))
+        if (accept_word(r, "tensor")
+                ? !read_tensor(r)
+                : !(accept_word(r, "entry") || fail(r, "`tensor` or `entry` expected")) ||
+                      !read_entry(r))
             return false;
     }
 }

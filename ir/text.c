@@ -1,8 +1,10 @@
-/* text.c: prints Units and graphs in the form that read.c reads; see text.h for its grammar by example.
+/* text.c: prints Units and graphs in the form that read.c reads; see text.h for its grammar by
+ * example.
  *
- * Only what the outputs reach is printed, numbered densely: two graphs that differ in dead nodes alone have equal texts, and
- * reading a text gives a graph that prints to the same text. Numbers are printed so that they read back bit for bit: f32
- * with 9 digits, f64 with 17, and long constants or those with a NaN as the hexadecimal bytes of their elements. */
+ * Only what the outputs reach is printed, numbered densely: two graphs that differ in dead nodes
+ * alone have equal texts, and reading a text gives a graph that prints to the same text. Numbers
+ * are printed so that they read back bit for bit: f32 with 9 digits, f64 with 17, and long
+ * constants or those with a NaN as the hexadecimal bytes of their elements. */
 #include "ir/text.h"
 
 #include "ir/value.h"
@@ -142,7 +144,8 @@ static bool is_default(const AttrDecl *d, const AttrValue *v)
     case ATTR_INT:
     case ATTR_DTYPE: return v->i == d->i;
     case ATTR_FLOAT: return !memcmp(&v->f, &d->f, sizeof v->f);
-    case ATTR_STRING: return v->count == strlen(d->s ? d->s : "") && !memcmp(v->s, d->s ? d->s : "", v->count);
+    case ATTR_STRING:
+        return v->count == strlen(d->s ? d->s : "") && !memcmp(v->s, d->s ? d->s : "", v->count);
     case ATTR_INTS:
     case ATTR_DATA: return !v->count;
     case ATTR_SHAPE:
@@ -209,7 +212,8 @@ static void put_graph(Printer *p, const Graph *g)
     }
 }
 
-const char *const entry_kind_names[ENTRY_SCHEDULE + 1] = { "init", "step", "eval", "export", "map", "schedule" };
+const char *const entry_kind_names[ENTRY_SCHEDULE + 1] = { "init",   "step", "eval",
+                                                           "export", "map",  "schedule" };
 const char *const tensor_kind_names[TENSOR_STAT + 1] = { "param", "state", "moment", "stat" };
 
 static void put_entry(Printer *p, const Entry *e)

@@ -14,8 +14,9 @@
  *     output "w" %1 updates=0
  *   }
  *
- * Nodes are those that the outputs reach, numbered anew from 0 in their order. `#` starts a comment. The recipe is not part
- * of the text. Reading emits every node through the builder: the types written after `:` are checked, not believed. */
+ * Nodes are those that the outputs reach, numbered anew from 0 in their order. `#` starts a
+ * comment. The recipe is not part of the text. Reading emits every node through the builder: the
+ * types written after `:` are checked, not believed. */
 #ifndef DLCC_IR_TEXT_H
 #define DLCC_IR_TEXT_H
 #include "ir/unit.h"
@@ -27,14 +28,16 @@ typedef enum {
 } TextStyle;
 
 /* As written in the text, by EntryKind and TensorKind. */
-extern const char *const entry_kind_names[ENTRY_SCHEDULE + 1], *const tensor_kind_names[TENSOR_STAT + 1];
+extern const char *const entry_kind_names[ENTRY_SCHEDULE + 1],
+    *const tensor_kind_names[TENSOR_STAT + 1];
 
 /* In `a`, never NULL. */
 const char *unit_text(Arena *a, const Unit *u, TextStyle style);
 const char *graph_text(Arena *a, const Graph *g, TextStyle style);
 
-/* The Unit that a text says, in cx's arena. NULL: diagnostics with places in the text are recorded in cx. Any bytes are
- * allowed; they cannot make it crash, hang or allocate more than in proportion to their number. */
+/* The Unit that a text says, in cx's arena. NULL: diagnostics with places in the text are recorded
+ * in cx. Any bytes are allowed; they cannot make it crash, hang or allocate more than in proportion
+ * to their number. */
 Unit *unit_read(Compiler *cx, const char *path, const char *text, size_t size);
 
 #endif

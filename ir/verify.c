@@ -1,5 +1,6 @@
-/* verify.c: see verify.h. Types are inferred again in a copy of the graph's header that reports into a compilation of its own, so
- * that a broken rule becomes a sentence here and not a message to the user. */
+/* verify.c: see verify.h. Types are inferred again in a copy of the graph's header that reports
+ * into a compilation of its own, so that a broken rule becomes a sentence here and not a message to
+ * the user. */
 #include "ir/verify.h"
 
 #include "ir/op.h"
@@ -18,8 +19,8 @@ static const char *check_shape(Arena *a, const Graph *g, const Shape *s)
         if (d.n < 0 || d.k < 0)
             return arena_printf(a, "axis %u has a negative extent", i);
         if (d.k && d.n != d.k * g->batch_max)
-            return arena_printf(a, "axis %u is %lldB but %lld at the maximal batch %lld", i, (long long)d.k,
-                                (long long)d.n, (long long)g->batch_max);
+            return arena_printf(a, "axis %u is %lldB but %lld at the maximal batch %lld", i,
+                                (long long)d.k, (long long)d.n, (long long)g->batch_max);
     }
     return NULL;
 }
@@ -33,7 +34,8 @@ static const char *check_attrs(Arena *a, const Graph *g, const Node *n)
     uint32_t declared = 0;
     for (; d && d[declared].name; declared++)
         if (declared < l->n && l->at[declared].kind != d[declared].kind)
-            return arena_printf(a, "attribute `%s` has another kind than declared", d[declared].name);
+            return arena_printf(a, "attribute `%s` has another kind than declared",
+                                d[declared].name);
     if (declared != l->n)
         return arena_printf(a, "%u attributes, %u declared", l->n, declared);
     return NULL;
@@ -42,20 +44,25 @@ static const char *check_attrs(Arena *a, const Graph *g, const Node *n)
 /* g and unit are scratch copies whose diagnostics nobody sees. */
 static const char *check_type(Arena *a, Graph *g, const Node *n)
 {
-    Infer q = { .g = g, .op = (Op)n->op, .in = n->count ? g->operands.at + n->first : NULL, .n = n->count,
+    Infer q = { .g = g,
+                .op = (Op)n->op,
+                .in = n->count ? g->operands.at + n->first : NULL,
+                .n = n->count,
                 .attrs = g->unit->attrs.at[n->attrs].at };
     uint32_t before = g->unit->cx->diags.n;
     if (!op_defs[n->op]->infer(&q)) {
         const Compiler *cx = g->unit->cx;
         return arena_printf(a, "it breaks its type rule: %s",
-                            cx->diags.n > before ? arena_strndup(a, cx->diags.at[before].message,
-                                                                 strlen(cx->diags.at[before].message)) : "?");
+                            cx->diags.n > before
+                                ? arena_strndup(a, cx->diags.at[before].message,
+                                                strlen(cx->diags.at[before].message))
+                                : "?");
     }
     const Shape *s = &g->unit->shapes.at[n->shape];
     if (q.dtype == (Dtype)n->dtype && shape_equal(&q.shape, s))
         return NULL;
-    return arena_printf(a, "its type is %s%s, its rule says %s%s", dtype_name((Dtype)n->dtype), shape_text(a, s),
-                        dtype_name(q.dtype), shape_text(a, &q.shape));
+    return arena_printf(a, "its type is %s%s, its rule says %s%s", dtype_name((Dtype)n->dtype),
+                        shape_text(a, s), dtype_name(q.dtype), shape_text(a, &q.shape));
 }
 
 static const char *check_node(Arena *a, Graph *g, NodeId id)
@@ -90,7 +97,8 @@ static const char *check_output(Arena *a, const Graph *g, uint32_t i)
         return "it updates no tensor";
     const Tensor *t = &g->unit->tensors.at[o->updates];
     if (graph_dtype(g, o->node) != t->dtype || !shape_equal(graph_shape(g, o->node), &t->shape))
-        return arena_printf(a, "it is %s%s, the tensor `%s` it updates %s%s", dtype_name(graph_dtype(g, o->node)),
+        return arena_printf(a, "it is %s%s, the tensor `%s` it updates %s%s",
+                            dtype_name(graph_dtype(g, o->node)),
                             shape_text(a, graph_shape(g, o->node)), t->name, dtype_name(t->dtype),
                             shape_text(a, &t->shape));
     for (uint32_t j = 0; j < i; j++)
@@ -112,8 +120,9 @@ const char *graph_verify(Arena *a, const Graph *g)
     for (NodeId id = 0; id < g->nodes.n && !bad; id++) {
         bad = check_node(a, &copy, id);
         if (bad)
-            bad = arena_printf(a, "in `%s`, node %%%u (`%s`): %s", g->name, id,
-                               g->nodes.at[id].op < OP_COUNT ? op_defs[g->nodes.at[id].op]->name : "?", bad);
+            bad = arena_printf(
+                a, "in `%s`, node %%%u (`%s`): %s", g->name, id,
+                g->nodes.at[id].op < OP_COUNT ? op_defs[g->nodes.at[id].op]->name : "?", bad);
     }
     for (uint32_t i = 0; i < g->outputs.n && !bad; i++) {
         bad = check_output(a, g, i);

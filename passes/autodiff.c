@@ -1,14 +1,17 @@
 /* autodiff.c: resolves `grad` nodes by reverse mode.
  *
  * Needs: any graphs. Gives: no `grad` node.
- * The graph is rebuilt from the front. At the first `grad(y, x)` of a y, all x of that y are served by one sweep down the new
- * graph, from y to the deepest x; its rules emit ordinary nodes behind everything built so far. Operands come before users, so
- * an inner `grad` is resolved before the outer one that reads it, and the outer sweep walks over the inner one's nodes: any
- * order of derivative comes from first-order rules. (Sweeping the old graph instead would meet `grad` nodes on the way.)
+ * The graph is rebuilt from the front. At the first `grad(y, x)` of a y, all x of that y are served
+ * by one sweep down the new graph, from y to the deepest x; its rules emit ordinary nodes behind
+ * everything built so far. Operands come before users, so an inner `grad` is resolved before the
+ * outer one that reads it, and the outer sweep walks over the inner one's nodes: any order of
+ * derivative comes from first-order rules. (Sweeping the old graph instead would meet `grad` nodes
+ * on the way.)
  *
- * Only nodes on a path from a wanted x to y take part. An adjoint is a list of contributions, summed when the sweep reaches
- * its node, in the order in which users gave them: last user first. None means zero, and becomes a node only for an x
- * that y does not depend on. Adjoints of 16-bit floats are summed in f32. */
+ * Only nodes on a path from a wanted x to y take part. An adjoint is a list of contributions,
+ * summed when the sweep reaches its node, in the order in which users gave them: last user first.
+ * None means zero, and becomes a node only for an x that y does not depend on. Adjoints of 16-bit
+ * floats are summed in f32. */
 #include "passes/autodiff.h"
 
 #include "passes/pass.h"
@@ -42,12 +45,14 @@ static void add_contribution(Grad *q, uint32_t operand, NodeId dx)
     if (dx == NODE_NONE || !operand_needs(q, operand))
         return;
     NodeId x = q->in[operand];
-    if (graph_dtype(q->g, dx) != graph_dtype(q->g, x) || !shape_equal(graph_shape(q->g, dx), graph_shape(q->g, x))) {
+    if (graph_dtype(q->g, dx) != graph_dtype(q->g, x) ||
+        !shape_equal(graph_shape(q->g, dx), graph_shape(q->g, x))) {
         Arena *a = q->g->unit->arena;
-        pass_internal(q->g->unit, q->g->loc, "the derivative of `%s` by operand %u is %s%s, the operand %s%s",
-                      op_defs[graph_node(q->g, q->node)->op]->name, operand, dtype_name(graph_dtype(q->g, dx)),
-                      shape_text(a, graph_shape(q->g, dx)), dtype_name(graph_dtype(q->g, x)),
-                      shape_text(a, graph_shape(q->g, x)));
+        pass_internal(q->g->unit, q->g->loc,
+                      "the derivative of `%s` by operand %u is %s%s, the operand %s%s",
+                      op_defs[graph_node(q->g, q->node)->op]->name, operand,
+                      dtype_name(graph_dtype(q->g, dx)), shape_text(a, graph_shape(q->g, dx)),
+                      dtype_name(graph_dtype(q->g, x)), shape_text(a, graph_shape(q->g, x)));
         q->g->failed = true;
         return;
     }
@@ -75,7 +80,8 @@ static void report_path(const Sweep *s, NodeId y)
     const Graph *g = s->g;
     Compiler *cx = g->unit->cx;
     const Node *n = graph_node(g, s->node);
-    uint32_t d = diag_report(cx, DIAG_E0503, n->loc, "`%s` has no derivative", op_defs[n->op]->name);
+    uint32_t d =
+        diag_report(cx, DIAG_E0503, n->loc, "`%s` has no derivative", op_defs[n->op]->name);
     const char *path = op_defs[n->op]->name;
     NodeId at = s->node;
     for (int i = 0; at != y; i++) {
@@ -85,7 +91,8 @@ static void report_path(const Sweep *s, NodeId y)
         else if (i == MAX_STEPS)
             path = arena_printf(cx->arena, "%s, ...", path);
     }
-    diag_add(cx, d, DIAG_NOTE, graph_node(g, y)->loc, "the value to differentiate depends on it through %s", path);
+    diag_add(cx, d, DIAG_NOTE, graph_node(g, y)->loc,
+             "the value to differentiate depends on it through %s", path);
     diag_add(cx, d, DIAG_HELP, 0, "if no gradient should pass here, say so with `stop_gradient`");
 }
 
@@ -106,11 +113,18 @@ static bool step_back(Sweep *s, NodeId y, NodeId dy)
         report_path(s, y);
         return false;
     }
-    Grad q = { .g = g, .node = id, .dy = dy, .in = in, .n = n.count, .add = add_contribution, .needs = operand_needs,
+    Grad q = { .g = g,
+               .node = id,
+               .dy = dy,
+               .in = in,
+               .n = n.count,
+               .add = add_contribution,
+               .needs = operand_needs,
                .state = s };
     g->loc = n.loc;
     s->rules->apply(&q, s->rules->state);
-    return !g->failed || pass_internal(g->unit, n.loc, "the derivative of `%s` is ill-typed", op_defs[n.op]->name);
+    return !g->failed || pass_internal(g->unit, n.loc, "the derivative of `%s` is ill-typed",
+                                       op_defs[n.op]->name);
 }
 
 static void mark_needs(Sweep *s, NodeId y, const NodeId *x, uint32_t n)
@@ -129,7 +143,8 @@ static void mark_needs(Sweep *s, NodeId y, const NodeId *x, uint32_t n)
 }
 
 /* out_dx[i] = dy/dx[i], emitted into g, which has all of these nodes. */
-static bool sweep(Graph *g, const Rules *rules, NodeId y, const NodeId *x, uint32_t n, NodeId *out_dx)
+static bool sweep(Graph *g, const Rules *rules, NodeId y, const NodeId *x, uint32_t n,
+                  NodeId *out_dx)
 {
     Arena *scratch = arena_new();
     Sweep s = { .g = g, .rules = rules, .scratch = scratch };
@@ -158,7 +173,8 @@ static bool sweep(Graph *g, const Rules *rules, NodeId y, const NodeId *x, uint3
 }
 
 /* Resolves old's grad node `id` and every other grad of the same y whose x has been built. */
-static bool resolve(Graph *g, const Rules *rules, const Graph *old, const uint8_t *live, NodeId id, NodeId *map)
+static bool resolve(Graph *g, const Rules *rules, const Graph *old, const uint8_t *live, NodeId id,
+                    NodeId *map)
 {
     NodeId y = graph_operand(old, id, 0);
     NodeList grads = { 0 }, x = { 0 };

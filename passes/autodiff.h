@@ -1,5 +1,5 @@
-/* autodiff.h: reverse mode with rules from outside: how tests put a wrong derivative in the place of a right one, to see that the
- * gradient check catches it. */
+/* autodiff.h: reverse mode with rules from outside: how tests put a wrong derivative in the place
+ * of a right one, to see that the gradient check catches it. */
 #ifndef DLCC_PASSES_AUTODIFF_H
 #define DLCC_PASSES_AUTODIFF_H
 #include "ir/op.h"

@@ -1,8 +1,9 @@
 /* expand.c: says compound ops in others.
  *
- * Needs: no `grad` nodes, since compound ops have derivatives of their own, better than those of their parts. Gives: no live
- * node of an op with LOWER_EXPAND. An expansion may contain compound ops again, so the rebuild repeats until none is left;
- * the bound on its rounds turns an expansion that contains itself into an error instead of a hang. */
+ * Needs: no `grad` nodes, since compound ops have derivatives of their own, better than those of
+ * their parts. Gives: no live node of an op with LOWER_EXPAND. An expansion may contain compound
+ * ops again, so the rebuild repeats until none is left; the bound on its rounds turns an expansion
+ * that contains itself into an error instead of a hang. */
 #include "passes/pass.h"
 
 enum { MAX_ROUNDS = 16 };
@@ -33,7 +34,8 @@ static bool expand_node(Graph *g, const Graph *old, NodeId id, NodeId *map)
         in[i] = graph_operand(g, copy, i);
     g->loc = loc;
     NodeId said = op_defs[n.op]->expand(g, copy, in);
-    if (said == NODE_NONE || graph_dtype(g, said) != (Dtype)n.dtype || graph_node(g, said)->shape != n.shape)
+    if (said == NODE_NONE || graph_dtype(g, said) != (Dtype)n.dtype ||
+        graph_node(g, said)->shape != n.shape)
         return pass_internal(g->unit, loc, "the expansion of `%s` has another type", name);
     map[id] = said;
     return true;

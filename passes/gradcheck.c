@@ -1,10 +1,12 @@
 /* gradcheck.c: see gradcheck.h.
  *
- * Along a direction d, f(t) = value at x + t d. The central difference D(h) = (f(h) - f(-h)) / 2h has error h^2 c + h^4 e + ...;
- * Richardson's (4 D(h/2) - D(h)) / 3 has h^4 e' + ...: with h = 2^-10 about 1e-12 from truncation and 1e-13 from rounding, well
- * under the 1e-6 that is asked for. The quotient is taken at h and at h/2; where the two differ there is a kink within
- * reach (a tie of maximum, a step of floor), and the direction says nothing. Errors are relative to |gradient| |direction|, since
- * the derivative along d may be small by cancellation while the gradient is not. */
+ * Along a direction d, f(t) = value at x + t d. The central difference D(h) = (f(h) - f(-h)) / 2h
+ * has error h^2 c + h^4 e + ...; Richardson's (4 D(h/2) - D(h)) / 3 has h^4 e' + ...: with h =
+ * 2^-10 about 1e-12 from truncation and 1e-13 from rounding, well under the 1e-6 that is asked for.
+ * The quotient is taken at h and at h/2; where the two differ there is a kink within reach (a tie
+ * of maximum, a step of floor), and the direction says nothing. Errors are relative to |gradient|
+ * |direction|, since the derivative along d may be small by cancellation while the gradient is not.
+ */
 #include "passes/gradcheck.h"
 
 #include "ir/cases.h"
@@ -35,7 +37,8 @@ static Value copy_value(Arena *a, const Value *v)
 
 static Value *place_of(Check *c, uint32_t point)
 {
-    return c->points[point].tensor ? &c->tensors[c->points[point].index] : &c->inputs[c->points[point].index];
+    return c->points[point].tensor ? &c->tensors[c->points[point].index]
+                                   : &c->inputs[c->points[point].index];
 }
 
 static double value_at(Check *c, double t)
@@ -66,7 +69,8 @@ static bool difference_quotient(Check *c, double tolerance, double *out_q)
     double h = 0x1p-10, d[4];
     for (int i = 0; i < 4; i++)
         d[i] = central(c, ldexp(h, -i));
-    double coarse = (4 * d[1] - d[0]) / 3, fine = (4 * d[2] - d[1]) / 3, finest = (4 * d[3] - d[2]) / 3;
+    double coarse = (4 * d[1] - d[0]) / 3, fine = (4 * d[2] - d[1]) / 3,
+           finest = (4 * d[3] - d[2]) / 3;
     *out_q = fine;
     return fabs(coarse - fine) <= tolerance && fabs(fine - finest) <= tolerance;
 }
@@ -91,7 +95,8 @@ static double inner(const Value *a, const Value *b, uint32_t n)
 
 static void compare(Check *c, const Value *gradient, Gradcheck *result)
 {
-    double derivative = inner(gradient, c->direction, c->n), quotient, size = norm(c->direction, c->n);
+    double derivative = inner(gradient, c->direction, c->n), quotient,
+           size = norm(c->direction, c->n);
     double scale = result->gradient * size;
     if (size == 0)
         return;
@@ -116,7 +121,8 @@ static void clear_direction(Check *c)
         memset(c->direction[p].f, 0, (size_t)c->direction[p].count * sizeof(double));
 }
 
-static void try_directions(Check *c, const Value *gradient, uint32_t directions, uint64_t seed, Gradcheck *result)
+static void try_directions(Check *c, const Value *gradient, uint32_t directions, uint64_t seed,
+                           Gradcheck *result)
 {
     CaseRng r = case_rng(c->arena, seed);
     int64_t elements = 0;
@@ -158,8 +164,8 @@ static void copy_places(Check *c, const Graph *g, const InterpArgs *args)
     c->args.tensors = c->tensors;
 }
 
-const char *gradcheck(Arena *a, Graph *g, const InterpArgs *args, const GradPoint *points, uint32_t n, uint32_t directions,
-                      uint64_t seed, Gradcheck *out_result)
+const char *gradcheck(Arena *a, Graph *g, const InterpArgs *args, const GradPoint *points,
+                      uint32_t n, uint32_t directions, uint64_t seed, Gradcheck *out_result)
 {
     *out_result = (Gradcheck){ 0 };
     g = interp_prepare(g);

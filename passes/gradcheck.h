@@ -1,5 +1,5 @@
-/* gradcheck.h: compares derivatives that a graph computes with difference quotients of its value, in f64 by the reference
- * interpreter. */
+/* gradcheck.h: compares derivatives that a graph computes with difference quotients of its value,
+ * in f64 by the reference interpreter. */
 #ifndef DLCC_PASSES_GRADCHECK_H
 #define DLCC_PASSES_GRADCHECK_H
 #include "ir/interp.h"
@@ -11,7 +11,8 @@ typedef struct {
 } GradPoint;
 
 typedef struct {
-    double error;      /* the worst of |derivative - quotient| / (|gradient| |direction|); infinite if one is not finite */
+    double error; /* the worst of |derivative - quotient| / (|gradient| |direction|); infinite if
+                     one is not finite */
     double derivative; /* of that direction */
     double quotient;
     uint32_t directions; /* in which the quotient converged, and was compared */
@@ -19,10 +20,10 @@ typedef struct {
     double gradient;     /* Euclidean norm of the gradient by all points */
 } Gradcheck;
 
-/* Output 0 of g is a float scalar, outputs 1..n are its derivatives by the points; args holds all that g reads. Takes
- * `directions` random directions of all points together, and, where the points have at most that many elements, each element alone.
- * NULL, or what went wrong in words. */
-const char *gradcheck(Arena *a, Graph *g, const InterpArgs *args, const GradPoint *points, uint32_t n, uint32_t directions,
-                      uint64_t seed, Gradcheck *out_result);
+/* Output 0 of g is a float scalar, outputs 1..n are its derivatives by the points; args holds all
+ * that g reads. Takes `directions` random directions of all points together, and, where the points
+ * have at most that many elements, each element alone. NULL, or what went wrong in words. */
+const char *gradcheck(Arena *a, Graph *g, const InterpArgs *args, const GradPoint *points,
+                      uint32_t n, uint32_t directions, uint64_t seed, Gradcheck *out_result);
 
 #endif

@@ -1,8 +1,9 @@
 /* op_check.c: see op_check.h.
  *
- * Each case is built anew in a compilation of its own, from a seed that its op and number give. Its loss is the sum of the
- * result times random weights, so that an error in any element of a derivative shows; its second derivative is taken of the sum
- * of the first ones times random weights again. */
+ * Each case is built anew in a compilation of its own, from a seed that its op and number give. Its
+ * loss is the sum of the result times random weights, so that an error in any element of a
+ * derivative shows; its second derivative is taken of the sum of the first ones times random
+ * weights again. */
 #include "passes/op_check.h"
 
 #include "ir/cases.h"
@@ -60,7 +61,8 @@ uint32_t op_case_count(Op op)
 
 static void case_enter(Case *c)
 {
-    vec_push(c->u->arena, &c->u->entries, (Entry){ .kind = ENTRY_EXPORT, .name = "case", .graph = c->g });
+    vec_push(c->u->arena, &c->u->entries,
+             (Entry){ .kind = ENTRY_EXPORT, .name = "case", .graph = c->g });
 }
 
 static InterpArgs case_args(Case *c, const Graph *g, int64_t batch, uint64_t seed)
@@ -94,7 +96,8 @@ static const char *check_text(Case *c)
     Compiler *other = compiler_new();
     Unit *back = unit_read(other, "case.ir", text, strlen(text));
     if (!back)
-        bad = arena_printf(a, "its text does not read: %s\n%s", other->diags.n ? other->diags.at[0].message : "?", text);
+        bad = arena_printf(a, "its text does not read: %s\n%s",
+                           other->diags.n ? other->diags.at[0].message : "?", text);
     else if (strcmp(text, unit_text(a, back, TEXT_EXACT)))
         bad = arena_printf(a, "its text changes when read:\n%s", text);
     compiler_free(other);
@@ -204,7 +207,8 @@ static NodeId *emit_grads(Case *c, NodeId y, const Points *p)
 {
     NodeId *dx = arena_new_array(c->u->arena, NodeId, p->n);
     for (uint32_t i = 0; i < p->n; i++)
-        dx[i] = graph_emit(c->g, OP_grad, (NodeId[]){ y, input_node(c->g, p->points[i].index) }, 2, NULL, 0);
+        dx[i] = graph_emit(c->g, OP_grad, (NodeId[]){ y, input_node(c->g, p->points[i].index) }, 2,
+                           NULL, 0);
     return dx;
 }
 
@@ -230,8 +234,8 @@ static void emit_problem(Case *c, const Points *p, bool second)
         graph_output(g, "dx", dx[i], -1);
 }
 
-/* A cast to a narrower float in the value itself is a staircase to a difference quotient; in the derivatives alone it costs a
- * rounding, which the tolerance has room for down to f32. */
+/* A cast to a narrower float in the value itself is a staircase to a difference quotient; in the
+ * derivatives alone it costs a rounding, which the tolerance has room for down to f32. */
 static bool rounds(const Graph *g)
 {
     Arena *a = arena_new();
@@ -242,7 +246,8 @@ static bool rounds(const Graph *g)
     for (NodeId id = 0; id < g->nodes.n && !found; id++) {
         if (!live[id] || graph_node(g, id)->op != OP_cast || !dtype_is_float(graph_dtype(g, id)))
             continue;
-        size_t to = dtype_size(graph_dtype(g, id)), from = dtype_size(graph_dtype(g, graph_operand(g, id, 0)));
+        size_t to = dtype_size(graph_dtype(g, id)),
+               from = dtype_size(graph_dtype(g, graph_operand(g, id, 0)));
         found = to < from && (in_value[id] || to < 4);
     }
     arena_free(a);
@@ -255,7 +260,8 @@ static bool lacks_derivative(const Compiler *cx)
 }
 
 /* Several draws of the inputs, since one may fall on a kink. */
-static CheckState compare_draws(Case *c, Graph *g, const Points *p, double *out_error, const char **out_failure)
+static CheckState compare_draws(Case *c, Graph *g, const Points *p, double *out_error,
+                                const char **out_failure)
 {
     Arena *a = c->u->arena;
     Gradcheck result = { 0 };
@@ -268,8 +274,8 @@ static CheckState compare_draws(Case *c, Graph *g, const Points *p, double *out_
         }
         if (result.error > GRADIENT_TOLERANCE) {
             *out_error = result.error;
-            *out_failure = arena_printf(a, "derivative %.9g, difference quotient %.9g, error %.3g", result.derivative,
-                                        result.quotient, result.error);
+            *out_failure = arena_printf(a, "derivative %.9g, difference quotient %.9g, error %.3g",
+                                        result.derivative, result.quotient, result.error);
             return CHECK_FAILED;
         }
         if (result.directions > result.kinks) {
@@ -287,8 +293,8 @@ static void use_rule(Grad *q, void *state)
     op_defs[graph_node(q->g, q->node)->op]->grad(q);
 }
 
-static CheckState check_derivative(Arena *a, Op op, uint32_t i, bool second, GradApply *apply, void *state,
-                                   double *out_error, const char **out_failure)
+static CheckState check_derivative(Arena *a, Op op, uint32_t i, bool second, GradApply *apply,
+                                   void *state, double *out_error, const char **out_failure)
 {
     Case c;
     CheckState s = CHECK_NONE;
@@ -314,13 +320,14 @@ static CheckState check_derivative(Arena *a, Op op, uint32_t i, bool second, Gra
     return s;
 }
 
-CheckState op_check_gradient(Arena *a, Op op, uint32_t i, GradApply *apply, void *state, double *out_error,
-                             const char **out_failure)
+CheckState op_check_gradient(Arena *a, Op op, uint32_t i, GradApply *apply, void *state,
+                             double *out_error, const char **out_failure)
 {
     return check_derivative(a, op, i, false, apply, state, out_error, out_failure);
 }
 
-const Value *op_case_derivatives(Arena *a, Op op, uint32_t i, GradApply *apply, void *state, uint32_t *out_n)
+const Value *op_case_derivatives(Arena *a, Op op, uint32_t i, GradApply *apply, void *state,
+                                 uint32_t *out_n)
 {
     Case c;
     Value *out = NULL;
@@ -369,7 +376,8 @@ static void check_values(Arena *a, Op op, uint32_t i, OpCheck *k)
     }
     graph_output(c.g, "y", c.result, -1);
     case_enter(&c);
-    const char *text = check_text(&c), *forward = check_forward(&c), *expand = forward ? NULL : check_expand(&c, &expanded);
+    const char *text = check_text(&c), *forward = check_forward(&c),
+               *expand = forward ? NULL : check_expand(&c, &expanded);
     worst(&k->text, text ? CHECK_FAILED : CHECK_OK);
     worst(&k->forward, forward ? CHECK_FAILED : CHECK_OK);
     worst(&k->expand, expand ? CHECK_FAILED : expanded ? CHECK_OK : CHECK_NONE);
@@ -423,14 +431,14 @@ static const char *state_text(CheckState s)
 uint32_t ops_matrix(FILE *f)
 {
     uint32_t failed = 0;
-    fprintf(f, "%-18s %5s  %-7s %-7s %-7s %-8s %-8s %10s %10s\n", "op", "cases", "text", "forward", "expand", "gradient",
-            "second", "error", "error 2");
+    fprintf(f, "%-18s %5s  %-7s %-7s %-7s %-8s %-8s %10s %10s\n", "op", "cases", "text", "forward",
+            "expand", "gradient", "second", "error", "error 2");
     for (int op = 0; op < OP_COUNT; op++) {
         Arena *a = arena_new();
         OpCheck k = op_check(a, (Op)op);
-        fprintf(f, "%-18s %5u  %-7s %-7s %-7s %-8s %-8s %10.1e %10.1e\n", op_defs[op]->name, k.cases, state_text(k.text),
-                state_text(k.forward), state_text(k.expand), state_text(k.gradient), state_text(k.second), k.gradient_error,
-                k.second_error);
+        fprintf(f, "%-18s %5u  %-7s %-7s %-7s %-8s %-8s %10.1e %10.1e\n", op_defs[op]->name,
+                k.cases, state_text(k.text), state_text(k.forward), state_text(k.expand),
+                state_text(k.gradient), state_text(k.second), k.gradient_error, k.second_error);
         if (k.failure) {
             fprintf(f, "    %s\n", k.failure);
             failed++;

@@ -1,12 +1,14 @@
 /* pass.h: the passes, one exported function and one file each, and what they promise one another.
  *
- * A pass reads every graph of the Unit, emits a new one through the builder, and puts it in the old one's place; or it fills
- * unit->program. False: diagnostics are recorded in unit->cx, of code E0001 when the compiler is at fault. */
+ * A pass reads every graph of the Unit, emits a new one through the builder, and puts it in the old
+ * one's place; or it fills unit->program. False: diagnostics are recorded in unit->cx, of code
+ * E0001 when the compiler is at fault. */
 #ifndef DLCC_PASSES_PASS_H
 #define DLCC_PASSES_PASS_H
 #include "ir/builder.h"
 
-/* What is true of a Unit. A pass names the facts it needs and the facts it gives; it may not break any. */
+/* What is true of a Unit. A pass names the facts it needs and the facts it gives; it may not break
+ * any. */
 enum {
     FACT_NO_GRAD = 1 << 0,   /* no `grad` node */
     FACT_PRIMITIVE = 1 << 1, /* no node of an op that is lowered by its expand */
@@ -16,7 +18,8 @@ enum {
     FACT_PLANNED = 1 << 5,   /* offsets and peaks are set */
 };
 
-/* Resolves `grad` nodes: each becomes ordinary nodes that compute the derivative. See autodiff.c. */
+/* Resolves `grad` nodes: each becomes ordinary nodes that compute the derivative. See autodiff.c.
+ */
 bool pass_autodiff(Unit *u);
 /* Says ops that are lowered by their expand in other ops, until none is left. */
 bool pass_expand(Unit *u);
@@ -30,13 +33,15 @@ bool pass_memplan(Unit *u);
 
 /* An empty graph with old's name, batch and inputs, into which a pass emits. */
 Graph *pass_begin(const Graph *old);
-/* Gives g the outputs of old, whose nodes are renamed through map. False, with an internal error, when one has no new node. */
+/* Gives g the outputs of old, whose nodes are renamed through map. False, with an internal error,
+ * when one has no new node. */
 bool pass_end(Graph *g, const Graph *old, const NodeId *map);
 /* Emits into g a copy of node `id` of old, operands renamed through map; records and returns it. */
 NodeId pass_copy(Graph *g, const Graph *old, NodeId id, NodeId *map);
 /* A map of n entries, all NODE_NONE. */
 NodeId *pass_new_map(Arena *a, uint32_t n);
 /* Records an internal error (E0001) of a pass at a place; returns false. */
-bool pass_internal(Unit *u, LocId loc, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool pass_internal(Unit *u, LocId loc, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 #endif

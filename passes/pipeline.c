@@ -1,5 +1,5 @@
-/* pipeline.c: the one list of passes, and what runs it: checks that each finds what it needs, times it, and examines what it
- * leaves. Nothing here prints but to the stream that the caller gives. */
+/* pipeline.c: the one list of passes, and what runs it: checks that each finds what it needs, times
+ * it, and examines what it leaves. Nothing here prints but to the stream that the caller gives. */
 #include "passes/pipeline.h"
 
 #include "ir/text.h"
@@ -52,7 +52,8 @@ static uint32_t count_live(const Unit *u)
     return n;
 }
 
-/* The text of u is read into a compilation of its own and printed again: equal, or the text loses something. */
+/* The text of u is read into a compilation of its own and printed again: equal, or the text loses
+ * something. */
 static bool check_text(Unit *u, const PassRow *pass)
 {
     Arena *a = arena_new();
@@ -68,8 +69,9 @@ static bool check_text(Unit *u, const PassRow *pass)
         uint32_t line = 1;
         for (size_t i = 0; i < at; i++)
             line += text[i] == '\n';
-        pass_internal(u, 0, "after `%s` the text of the unit does not read back: line %u%s%s", pass->name, line,
-                      cx->diags.n ? ": " : "", cx->diags.n ? cx->diags.at[0].message : "");
+        pass_internal(u, 0, "after `%s` the text of the unit does not read back: line %u%s%s",
+                      pass->name, line, cx->diags.n ? ": " : "",
+                      cx->diags.n ? cx->diags.at[0].message : "");
     }
     compiler_free(cx);
     arena_free(a);
@@ -78,7 +80,8 @@ static bool check_text(Unit *u, const PassRow *pass)
 
 static bool examine(Unit *u, const PassRow *pass, const PipelineOptions *o)
 {
-    if (o->print_after && o->print_to && (!strcmp(o->print_after, "all") || !strcmp(o->print_after, pass->name))) {
+    if (o->print_after && o->print_to &&
+        (!strcmp(o->print_after, "all") || !strcmp(o->print_after, pass->name))) {
         Arena *a = arena_new();
         fprintf(o->print_to, "# after %s\n%s", pass->name, unit_text(a, u, TEXT_LOCATIONS));
         arena_free(a);
@@ -91,7 +94,8 @@ static bool examine(Unit *u, const PassRow *pass, const PipelineOptions *o)
     return !o->read_back || check_text(u, pass);
 }
 
-static bool run_pass(Unit *u, const PassRow *pass, unsigned *facts, const PipelineOptions *o, PipelineReport *report)
+static bool run_pass(Unit *u, const PassRow *pass, unsigned *facts, const PipelineOptions *o,
+                     PipelineReport *report)
 {
     if (pass->needs & ~*facts)
         return pass_internal(u, 0, "`%s` runs before what it needs", pass->name);
@@ -101,7 +105,8 @@ static bool run_pass(Unit *u, const PassRow *pass, unsigned *facts, const Pipeli
     double end = seconds_now();
     vec_push(u->arena, &report->passes, (PassReport){ pass->name, end - start, count_live(u) });
     if (!ok)
-        return u->cx->errors > errors || pass_internal(u, 0, "`%s` failed and did not say why", pass->name);
+        return u->cx->errors > errors ||
+               pass_internal(u, 0, "`%s` failed and did not say why", pass->name);
     *facts |= pass->gives;
     ok = examine(u, pass, o);
     report->verify_seconds += seconds_now() - end;

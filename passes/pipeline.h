@@ -10,7 +10,7 @@ typedef struct {
     const char *print_after; /* a pass, or "all"; NULL: none */
     FILE *print_to;          /* where print_after goes */
     bool verify;             /* check every graph after every pass */
-    bool read_back;          /* after every pass print the Unit, read the text, print that, and compare */
+    bool read_back; /* after every pass print the Unit, read the text, print that, and compare */
 } PipelineOptions;
 
 typedef struct {
@@ -24,8 +24,8 @@ typedef struct {
     double verify_seconds;  /* spent on checks, all passes together */
 } PipelineReport;
 
-/* Runs the passes over u. False: diagnostics are recorded in u->cx and u is unusable; internal errors have code E0001.
- * out_report may be NULL. */
+/* Runs the passes over u. False: diagnostics are recorded in u->cx and u is unusable; internal
+ * errors have code E0001. out_report may be NULL. */
 bool pipeline_run(Unit *u, const PipelineOptions *options, PipelineReport *out_report);
 /* The name of pass number i, or NULL past the end. */
 const char *pipeline_pass_name(uint32_t i);

@@ -1,4 +1,5 @@
-/* rebuild.c: what passes are written with: a new graph beside the old one, and a map from old nodes to new. */
+/* rebuild.c: what passes are written with: a new graph beside the old one, and a map from old nodes
+ * to new. */
 #include "passes/pass.h"
 
 #include <string.h>
@@ -16,8 +17,8 @@ bool pass_end(Graph *g, const Graph *old, const NodeId *map)
     for (uint32_t i = 0; i < old->outputs.n; i++) {
         const Output *o = &old->outputs.at[i];
         if (map[o->node] == NODE_NONE)
-            return pass_internal(g->unit, graph_node(old, o->node)->loc, "output `%s` of `%s` was lost", o->name,
-                                 old->name);
+            return pass_internal(g->unit, graph_node(old, o->node)->loc,
+                                 "output `%s` of `%s` was lost", o->name, old->name);
         graph_output(g, o->name, map[o->node], o->updates);
     }
     g->loc = 0;

@@ -1,12 +1,14 @@
 /* simplify.c: exact rewrites that need to see a node together with its operands.
  *
- * Needs: primitive graphs without `grad`. Gives: no `var` or `stop_gradient`; element-wise math on repeated values is done
- * before they are repeated. Movements that undo or continue one another, equal nodes and dead ones go by the rebuild itself, the
- * first two by the folds of the ops, which see through the marks now. Nothing here changes a bit of any result: what rounds
- * differently has no place in this file.
+ * Needs: primitive graphs without `grad`. Gives: no `var` or `stop_gradient`; element-wise math on
+ * repeated values is done before they are repeated. Movements that undo or continue one another,
+ * equal nodes and dead ones go by the rebuild itself, the first two by the folds of the ops, which
+ * see through the marks now. Nothing here changes a bit of any result: what rounds differently has
+ * no place in this file.
  *
- * Hoisting goes as far as every operand agrees: with a[1, C] and b[1, 1] both repeated to [B, C], a + b is computed on
- * [1, C]. Operands go before users, so one walk suffices: a hoisted broadcast is seen by the next node up. */
+ * Hoisting goes as far as every operand agrees: with a[1, C] and b[1, 1] both repeated to [B, C], a
+ * + b is computed on [1, C]. Operands go before users, so one walk suffices: a hoisted broadcast is
+ * seen by the next node up. */
 #include "passes/pass.h"
 
 static NodeId emit_like(Graph *g, NodeId like, const NodeId *in)
@@ -28,7 +30,8 @@ static bool repeated_axis(const Graph *g, NodeId id, uint32_t axis)
     Dim d = graph_shape(g, id)->dim[axis];
     for (uint32_t i = 0; i < n->count; i++) {
         NodeId x = graph_operand(g, id, i);
-        if (!has_op(g, x, OP_broadcast) || dim_equal(graph_shape(g, graph_operand(g, x, 0))->dim[axis], d))
+        if (!has_op(g, x, OP_broadcast) ||
+            dim_equal(graph_shape(g, graph_operand(g, x, 0))->dim[axis], d))
             return false;
     }
     return true;
@@ -49,7 +52,8 @@ static NodeId hoist_over_broadcast(Graph *g, NodeId id)
     NodeId in[MAX_OPERANDS];
     for (uint32_t i = 0; i < count; i++) {
         NodeId source = graph_operand(g, graph_operand(g, id, i), 0);
-        in[i] = shape_equal(graph_shape(g, source), &small) ? source : b_broadcast(g, source, &small);
+        in[i] =
+            shape_equal(graph_shape(g, source), &small) ? source : b_broadcast(g, source, &small);
     }
     return b_broadcast(g, emit_like(g, id, in), &whole);
 }
@@ -99,7 +103,8 @@ static bool simplify_node(Graph *g, const Graph *old, NodeId id, NodeId *map)
         return pass_internal(g->unit, n->loc, "a node cannot be emitted again");
     g->loc = n->loc;
     map[id] = rewrite(g, copy);
-    return map[id] != NODE_NONE || pass_internal(g->unit, n->loc, "a rewrite of `%s` is ill-typed", op_defs[n->op]->name);
+    return map[id] != NODE_NONE ||
+           pass_internal(g->unit, n->loc, "a rewrite of `%s` is ill-typed", op_defs[n->op]->name);
 }
 
 bool pass_simplify(Unit *u)

@@ -35,6 +35,9 @@ static bool conv_channels(Infer *q)
         if ((i && !rule_pinned(q, 0, i)) ||
             !rule_pinned(q, 1, i)) /* C4: only x's first axis may be the batch */
             return false;
+    int64_t taken;
+    if (__builtin_mul_overflow(w->dim[1].n, groups, &taken))
+        taken = INT64_MAX;
     if (x->dim[1].n % groups || w->dim[0].n % groups ||
         x->dim[1].n / groups != w->dim[1].n) /* C5 */
         return infer_fail(q, DIAG_E0318,
@@ -42,7 +45,7 @@ static bool conv_channels(Infer *q)
                           "channels, weights for %lld",
                           rule_type(q, 0), rule_type(q, 1), (long long)groups,
                           groups == 1 ? "" : "s", (long long)x->dim[1].n,
-                          (long long)(w->dim[1].n * groups));
+                          (long long)taken);
     return true;
 }
 

@@ -62,9 +62,11 @@ static Sound sound(void)
 {
     Sound s = { .cx = compiler_new() };
     s.u = unit_new(s.cx, "u");
-    vec_push(s.u->arena, &s.u->tensors, (Tensor){ .name = "w", .dtype = DT_F32, .shape = { 1, { { 3, 0 } } }, .owner = -1 });
+    vec_push(s.u->arena, &s.u->tensors,
+             (Tensor){ .name = "w", .dtype = DT_F32, .shape = { 1, { { 3, 0 } } }, .owner = -1 });
     s.g = graph_new(s.u, "g", 4);
-    s.x = graph_input(s.g, (Input){ .name = "x", .dtype = DT_F32, .shape = { 2, { { 4, 1 }, { 3, 0 } } } });
+    s.x = graph_input(
+        s.g, (Input){ .name = "x", .dtype = DT_F32, .shape = { 2, { { 4, 1 }, { 3, 0 } } } });
     s.y = b_unary(s.g, OP_exp, s.x);
     graph_output(s.g, "y", s.y, -1);
     vec_push(s.u->arena, &s.u->entries, (Entry){ .kind = ENTRY_EXPORT, .name = "g", .graph = s.g });

@@ -1,4 +1,4 @@
-/* The text of Units: what it says, that it reads back, and that no bytes make the reader fall over. */
+/* The text of Units: what it says, that it reads back, and that no bytes break the reader. */
 #include "ir/builder.h"
 #include "ir/cases.h"
 #include "ir/text.h"
@@ -55,10 +55,12 @@ static void spaces_and_comments_do_not_matter(void **state)
 {
     (void)state;
     Compiler *cx = compiler_new();
-    Unit *u = read(cx, "#!\nunit\"u\"entry export\"e\"{%0=constant{ 1 ,# one\n 2}:i8[2]output\"y\"%0}");
+    Unit *u =
+        read(cx, "#!\nunit\"u\"entry export\"e\"{%0=constant{ 1 ,# one\n 2}:i8[2]output\"y\"%0}");
     assert_non_null(u);
-    assert_string_equal(unit_text(cx->arena, u, TEXT_EXACT),
-                        "unit \"u\"\nentry export \"e\" {\n  %0 = constant {1, 2} : i8[2]\n  output \"y\" %0\n}\n");
+    assert_string_equal(
+        unit_text(cx->arena, u, TEXT_EXACT),
+        "unit \"u\"\nentry export \"e\" {\n  %0 = constant {1, 2} : i8[2]\n  output \"y\" %0\n}\n");
     compiler_free(cx);
 }
 
@@ -76,14 +78,16 @@ static void extreme_constants_read_back(void **state)
     const void *data[] = { f64, f32, i64, u64, i8 };
     const Dtype types[] = { DT_F64, DT_F32, DT_I64, DT_U64, DT_I8 };
     for (int i = 0; i < 5; i++)
-        graph_output(g, dtype_name(types[i]), b_data(g, types[i], &(Shape){ 1, { { 5, 0 } } }, data[i]), -1);
+        graph_output(g, dtype_name(types[i]),
+                     b_data(g, types[i], &(Shape){ 1, { { 5, 0 } } }, data[i]), -1);
     vec_push(u->arena, &u->entries, (Entry){ .kind = ENTRY_EXPORT, .name = "g", .graph = g });
     const char *text = unit_text(cx->arena, u, TEXT_EXACT);
     Unit *back = read(cx, text);
     assert_non_null(back);
     const Graph *h = back->entries.at[0].graph;
     for (uint32_t i = 0; i < 5; i++)
-        assert_memory_equal(graph_attr(h, h->outputs.at[i].node, "data")->data, data[i], 5 * dtype_size(types[i]));
+        assert_memory_equal(graph_attr(h, h->outputs.at[i].node, "data")->data, data[i],
+                            5 * dtype_size(types[i]));
     compiler_free(cx);
 }
 
@@ -95,7 +99,8 @@ static void long_constants_are_cut_for_people_only(void **state)
     Graph *g = graph_new(u, "g", 0);
     int32_t v[100] = { 7, 8 };
     graph_output(g, "y", b_data(g, DT_I32, &(Shape){ 1, { { 100, 0 } } }, v), -1);
-    assert_non_null(strstr(graph_text(cx->arena, g, TEXT_SHORT), "{7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ... 100 in all}"));
+    assert_non_null(strstr(graph_text(cx->arena, g, TEXT_SHORT),
+                           "{7, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ... 100 in all}"));
     assert_non_null(strstr(graph_text(cx->arena, g, TEXT_EXACT), "0x0700000008000000"));
     compiler_free(cx);
 }
@@ -111,22 +116,41 @@ static const struct {
     { "unit \"u\" tensor 1", 1, "`\"` expected" },
     { "unit \"u\"\ntensor 1 \"w\" : f32 param\n", 3, "the next tensor is 0" },
     { "unit \"u\"\ntensor 0 \"w\" : f99 param\n", 2, "a dtype expected" },
-    { "unit \"u\"\ntensor 0 \"w\" : f32[1, 1, 1, 1, 1, 1, 1, 1, 1] param\n", 2, "more than 8 axes" },
-    { "unit \"u\"\ntensor 0 \"w\" : f32[4294967296, 4294967296] param\n", 2, "a shape of more than 2^63 bytes" },
+    { "unit \"u\"\ntensor 0 \"w\" : f32[1, 1, 1, 1, 1, 1, 1, 1, 1] param\n", 2,
+      "more than 8 axes" },
+    { "unit \"u\"\ntensor 0 \"w\" : f32[4294967296, 4294967296] param\n", 2,
+      "a shape of more than 2^63 bytes" },
     { "unit \"u\"\ntensor 0 \"w\" : f32[-1] param\n", 2, "a number out of range" },
-    { "unit \"u\"\ntensor 0 \"w\" : f32[99999999999999999999] param\n", 2, "a number beyond 64 bits" },
-    { "unit \"u\"\ntensor 0 \"w\" : f32[B] param\n", 2, "B where the batch has no maximum, or none of it" },
+    { "unit \"u\"\ntensor 0 \"w\" : f32[99999999999999999999] param\n", 2,
+      "a number beyond 64 bits" },
+    { "unit \"u\"\ntensor 0 \"w\" : f32[B] param\n", 2,
+      "B where the batch has no maximum, or none of it" },
     { "unit \"u\"\nentry export \"e\" {\n %0 = wibble : f32 }", 3, "no such op" },
     { "unit \"u\"\nentry export \"e\" {\n %1 = constant {1} : f32 }", 3, "the next node is %0" },
-    { "unit \"u\"\nentry export \"e\" {\n %0 = neg %0 : f32 }", 3, "%0 does not come before its use" },
-    { "unit \"u\"\nentry export \"e\" {\n %0 = constant {1} : f32[2] }", 3, "fewer elements than the shape says" },
-    { "unit \"u\"\nentry export \"e\" {\n %0 = constant {300} : u8 }", 3, "an element beyond its dtype" },
-    { "unit \"u\"\nentry export \"e\" {\n %0 = constant {1} : f32\n %1 = neg %0 : f64 }", 4, "this `neg` is f32" },
+    { "unit \"u\"\nentry export \"e\" {\n %0 = neg %0 : f32 }", 3,
+      "%0 does not come before its use" },
+    { "unit \"u\"\nentry export \"e\" {\n %0 = constant {1} : f32[2] }", 3,
+      "fewer elements than the shape says" },
+    { "unit \"u\"\nentry export \"e\" {\n %0 = constant {300} : u8 }", 3,
+      "an element beyond its dtype" },
+    { "unit \"u\"\nentry export \"e\" {\n %0 = constant {1} : f32\n %1 = neg %0 : f64 }", 4,
+      "this `neg` is f32" },
     { "unit \"u\"\nentry export \"e\" {\n %0 = constant {1} : f32\n %1 = neg %0 axis=1 : f32 }", 4,
       "`neg` has no attribute of this name" },
-    { "unit \"u\"\nentry export \"e\" {\n %0 = input index=5 : f32 }", 3, "there is no input number 5" },
-    { "unit \"u\"\nentry export \"e\" {\n %0 = tensor index=-1 : f32 }", 3, "there is no tensor number -1" },
-    { "unit \"u\"\nentry export \"e\" {\n %0 = constant 0x00 : f32 }", 3, "the bytes of a constant do not fill its shape" },
+    { "unit \"u\"\nentry export \"e\" {\n %0 = input index=5 : f32 }", 3,
+      "there is no input number 5" },
+    { "unit \"u\"\nentry export \"e\" {\n %0 = tensor index=-1 : f32 }", 3,
+      "there is no tensor number -1" },
+    { "unit \"u\"\nentry export \"e\" {\n %0 = constant 0x00 : f32 }", 3,
+      "the bytes of a constant do not fill its shape" },
+    { "unit \"u\"\nentry export \"e\" {\n input 0 \"x\" : f32[1, 4, 5] %0 = input index=0 : f32[1, "
+      "4, 5]\n"
+      " %1 = conv %0, %0 stride=[1] low=[0] high=[0] dilation=[1] groups=9223372036854775807 : "
+      "f32[1, 1, 1] }",
+      4,
+      "a convolution of f32[1, 4, 5] with weights f32[1, 4, 5] in 9223372036854775807 groups: 4 "
+      "input channels, "
+      "weights for 9223372036854775807" },
     { "unit \"u\"\nentry export \"e\" {\n %0 = constant {1} : f32\n output \"y\" %0 updates=0 }", 1,
       "in `e`, output `y`: it updates no tensor" },
     { "unit \"u\"\nentry map \"e\" {}\nentry map \"e\" {}\n", 1, "two entries `e`" },
@@ -151,7 +175,8 @@ static void mistakes_are_told_with_their_line(void **state)
 static void read_hostile(const char *text, size_t size)
 {
     Compiler *cx = compiler_new();
-    char *exact = malloc(size + 1); /* of this size, so that reading past it is seen by a sanitizer */
+    char *exact =
+        malloc(size + 1); /* of this size, so that reading past it is seen by a sanitizer */
     memcpy(exact, text, size);
     Unit *u = unit_read(cx, "hostile.ir", exact, size);
     if (u) {
@@ -192,7 +217,9 @@ static const char *case_text(Arena *a, Op op, uint32_t i)
 /* Numbers are what type rules must not trust. */
 static void replace_number(CaseRng *r, char *text, size_t n)
 {
-    static const char *const numbers[] = { "0", "-1", "7", "9223372036854775807", "-9223372036854775808", "4294967296", "1" };
+    static const char *const numbers[] = {
+        "0", "-1", "7", "9223372036854775807", "-9223372036854775808", "4294967296", "1"
+    };
     char *at = text + case_random(r) % n, changed[4096];
     at += strcspn(at, "0123456789");
     size_t digits = strspn(at, "0123456789");
@@ -216,7 +243,8 @@ static void damaged_texts_are_errors_or_units(void **state)
                 char *damaged = arena_strndup(a, text, n);
                 replace_number(&r, damaged, n);
                 for (uint64_t j = case_random(&r) % 3; j < 3; j++)
-                    damaged[case_random(&r) % n] = " \n%[]{}\"=:,0123456789Bxaf#\\"[case_random(&r) % 28];
+                    damaged[case_random(&r) % n] =
+                        " \n%[]{}\"=:,0123456789Bxaf#\\"[case_random(&r) % 28];
                 read_hostile(damaged, n);
             }
         }

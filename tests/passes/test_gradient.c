@@ -69,7 +69,8 @@ static double run(Fixture *f, const double *x, uint32_t output)
     Graph *g = f->u->entries.at[0].graph;
     assert_null(unit_verify(f->u->arena, f->u));
     InterpArgs args = { .batch = 1 };
-    Value *in = arena_new_array(f->u->arena, Value, g->inputs.n), *out = arena_new_array(f->u->arena, Value, g->outputs.n);
+    Value *in = arena_new_array(f->u->arena, Value, g->inputs.n),
+          *out = arena_new_array(f->u->arena, Value, g->outputs.n);
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         in[i] = value_new(f->u->arena, DT_F64, &(Shape){ 0 }, 1);
         in[i].f[0] = x[i];
@@ -96,7 +97,8 @@ static void derivatives_nest(void **state)
     compiler_free(f.cx);
 }
 
-/* d/dx (x * d/dv (v * x)) at v = x: the inner derivative is x and not 2x; the whole is x^2, its derivative 2x. */
+/* d/dx (x * d/dv (v * x)) at v = x: the inner derivative is x and not 2x; the whole is x^2, its
+ * derivative 2x. */
 static void variables_are_told_apart(void **state)
 {
     (void)state;
@@ -197,7 +199,8 @@ static void halves_are_summed_wide(void **state)
     (void)state;
     Fixture f = fixture();
     NodeId x = graph_input(f.g, (Input){ .name = "x", .dtype = DT_BF16 });
-    NodeId y = b_add(f.g, b_unary(f.g, OP_exp, x), b_add(f.g, b_unary(f.g, OP_sin, x), b_unary(f.g, OP_tanh, x)));
+    NodeId y = b_add(f.g, b_unary(f.g, OP_exp, x),
+                     b_add(f.g, b_unary(f.g, OP_sin, x), b_unary(f.g, OP_tanh, x)));
     graph_output(f.g, "dx", grad(f.g, y, x), -1);
     assert_true(pass_autodiff(f.u));
     const Graph *g = f.u->entries.at[0].graph;
@@ -211,11 +214,16 @@ static void halves_are_summed_wide(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_op_keeps_its_promises),    cmocka_unit_test(derivatives_nest),
-        cmocka_unit_test(variables_are_told_apart),       cmocka_unit_test(unused_variable_has_zero),
-        cmocka_unit_test(derivative_of_itself_is_one),    cmocka_unit_test(stop_gradient_stops),
-        cmocka_unit_test(rounding_passes_no_derivative),  cmocka_unit_test(nodes_inherit_places),
-        cmocka_unit_test(op_without_derivative_is_named), cmocka_unit_test(halves_are_summed_wide),
+        cmocka_unit_test(every_op_keeps_its_promises),
+        cmocka_unit_test(derivatives_nest),
+        cmocka_unit_test(variables_are_told_apart),
+        cmocka_unit_test(unused_variable_has_zero),
+        cmocka_unit_test(derivative_of_itself_is_one),
+        cmocka_unit_test(stop_gradient_stops),
+        cmocka_unit_test(rounding_passes_no_derivative),
+        cmocka_unit_test(nodes_inherit_places),
+        cmocka_unit_test(op_without_derivative_is_named),
+        cmocka_unit_test(halves_are_summed_wide),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,9 @@
-/* Wrong derivative rules, made from the right ones by small edits, must all be caught by the gradient check.
+/* Wrong derivative rules, made from the right ones by small edits, must all be caught by the
+ * gradient check.
  *
- * Every op with a rule is tried with every edit. A mutant counts when some case's derivatives differ from the right ones, as
- * values; then the difference quotients must tell on at least one case. */
+ * Every op with a rule is tried with every edit. A mutant counts when some case's derivatives
+ * differ from the right ones, as values; then the difference quotients must tell on at least one
+ * case. */
 #include "ir/builder.h"
 #include "passes/op_check.h"
 
@@ -28,7 +30,8 @@ typedef struct {
 
 static bool same_type(const Graph *g, NodeId a, NodeId b)
 {
-    return graph_dtype(g, a) == graph_dtype(g, b) && shape_equal(graph_shape(g, a), graph_shape(g, b));
+    return graph_dtype(g, a) == graph_dtype(g, b) &&
+           shape_equal(graph_shape(g, a), graph_shape(g, b));
 }
 
 static void mutated_add(Grad *q, uint32_t operand, NodeId dx)
@@ -143,7 +146,8 @@ static NodeId edit_roll(Graph *g, const Grad *q, uint32_t operand, NodeId dx)
     if (axis < 0)
         return dx;
     int64_t n = graph_shape(g, dx)->dim[axis].n;
-    NodeId parts[] = { b_slice_axis(g, dx, (uint32_t)axis, 1, n), b_slice_axis(g, dx, (uint32_t)axis, 0, 1) };
+    NodeId parts[] = { b_slice_axis(g, dx, (uint32_t)axis, 1, n),
+                       b_slice_axis(g, dx, (uint32_t)axis, 0, 1) };
     return b_concat(g, parts, 2, (uint32_t)axis);
 }
 

@@ -19,13 +19,16 @@ static Unit *read(Compiler *cx, const char *text)
     return u;
 }
 
-static const PipelineOptions up_to_simplify = { .stop_after = "simplify", .verify = true, .read_back = true };
+static const PipelineOptions up_to_simplify = { .stop_after = "simplify",
+                                                .verify = true,
+                                                .read_back = true };
 
 /* The text of the only entry's graph after simplify. */
 static void expect_simplified(const char *body, const char *expected)
 {
     Compiler *cx = compiler_new();
-    Unit *u = read(cx, arena_printf(cx->arena, "unit \"u\"\nentry export \"e\" batch=8 {\n%s}\n", body));
+    Unit *u =
+        read(cx, arena_printf(cx->arena, "unit \"u\"\nentry export \"e\" batch=8 {\n%s}\n", body));
     assert_true(pipeline_run(u, &up_to_simplify, NULL));
     assert_string_equal(graph_text(cx->arena, u->entries.at[0].graph, TEXT_EXACT), expected);
     compiler_free(cx);

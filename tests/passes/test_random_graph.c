@@ -1,4 +1,5 @@
-/* Random graphs: sound, the same from the same seed, and of the same values before and after every pass. */
+/* Random graphs: sound, the same from the same seed, and of the same values before and after every
+ * pass. */
 #include "ir/interp.h"
 #include "ir/random_graph.h"
 #include "ir/text.h"
@@ -27,9 +28,12 @@ static Fixture random_unit(uint64_t seed, bool differentiable)
     Fixture f = { .cx = compiler_new() };
     f.u = unit_new(f.cx, "random");
     f.r = case_rng(f.cx->arena, seed);
-    RandomOptions o = { .size = 2 + (uint32_t)(seed % 14), .batch_max = BATCH, .differentiable = differentiable };
+    RandomOptions o = { .size = 2 + (uint32_t)(seed % 14),
+                        .batch_max = BATCH,
+                        .differentiable = differentiable };
     Graph *g = random_graph(f.u, &f.r, &o);
-    vec_push(f.u->arena, &f.u->entries, (Entry){ .kind = ENTRY_EXPORT, .name = "random", .graph = g });
+    vec_push(f.u->arena, &f.u->entries,
+             (Entry){ .kind = ENTRY_EXPORT, .name = "random", .graph = g });
     return f;
 }
 
@@ -40,7 +44,9 @@ static InterpArgs draw(Fixture *f, int64_t batch)
     Value *in = arena_new_array(f->cx->arena, Value, g->inputs.n);
     for (uint32_t i = 0; i < g->inputs.n; i++)
         in[i] = case_value(f->cx->arena, &r, g, i, batch);
-    return (InterpArgs){ .batch = batch, .inputs = in, .seed = 3, .key = 5, .clock = { 1, 2, 3, 4, 5, 6, 7, 0.5 } };
+    return (InterpArgs){
+        .batch = batch, .inputs = in, .seed = 3, .key = 5, .clock = { 1, 2, 3, 4, 5, 6, 7, 0.5 }
+    };
 }
 
 static Value *run(Fixture *f, Graph *g, const InterpArgs *args)
@@ -72,7 +78,8 @@ static void passes_keep_values(void **state)
         Graph *before = f.u->entries.at[0].graph;
         const char *bad = unit_verify(f.cx->arena, f.u);
         if (bad || f.cx->diags.n)
-            fail_msg("seed %llu: %s", (unsigned long long)seed, bad ? bad : f.cx->diags.at[0].message);
+            fail_msg("seed %llu: %s", (unsigned long long)seed,
+                     bad ? bad : f.cx->diags.at[0].message);
         PipelineOptions o = { .stop_after = "simplify", .verify = true, .read_back = true };
         if (!pipeline_run(f.u, &o, NULL))
             fail_msg("seed %llu: %s", (unsigned long long)seed, f.cx->diags.at[0].message);
@@ -107,8 +114,9 @@ static void derivatives_of_random_graphs(void **state)
         Gradcheck result;
         const char *bad = gradcheck(f.cx->arena, g, &args, points, n, 8, seed, &result);
         if (bad || result.error > 1e-6)
-            fail_msg("seed %llu: %s, derivative %.9g, quotient %.9g, error %g\n%s", (unsigned long long)seed, bad,
-                     result.derivative, result.quotient, result.error, graph_text(f.cx->arena, g, TEXT_SHORT));
+            fail_msg("seed %llu: %s, derivative %.9g, quotient %.9g, error %g\n%s",
+                     (unsigned long long)seed, bad, result.derivative, result.quotient,
+                     result.error, graph_text(f.cx->arena, g, TEXT_SHORT));
         compared += result.directions;
         compiler_free(f.cx);
     }
@@ -121,7 +129,8 @@ static void a_seed_is_a_graph(void **state)
     (void)state;
     for (uint64_t seed = 0; seed < 5; seed++) {
         Fixture f = random_unit(seed, false), h = random_unit(seed, false);
-        assert_string_equal(unit_text(f.cx->arena, f.u, TEXT_EXACT), unit_text(h.cx->arena, h.u, TEXT_EXACT));
+        assert_string_equal(unit_text(f.cx->arena, f.u, TEXT_EXACT),
+                            unit_text(h.cx->arena, h.u, TEXT_EXACT));
         compiler_free(f.cx);
         compiler_free(h.cx);
     }
