@@ -228,12 +228,84 @@ static void test_two_writers(void **state)
     dlrt_free(cx);
 }
 
+/* ---- Memory that runs out. Sanitizers have allocators of their own. ---- */
+
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+#define ALLOCATIONS_FAIL 1
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t n, size_t size);
+extern void *__libc_realloc(void *p, size_t size);
+static int allocations_left = -1; /* not negative: so many succeed, then one fails */
+
+static bool out_of_memory(void)
+{
+    return allocations_left >= 0 && allocations_left-- == 0;
+}
+
+void *malloc(size_t size)
+{
+    return out_of_memory() ? NULL : __libc_malloc(size);
+}
+
+void *calloc(size_t n, size_t size)
+{
+    return out_of_memory() ? NULL : __libc_calloc(n, size);
+}
+
+void *realloc(void *p, size_t size)
+{
+    return out_of_memory() ? NULL : __libc_realloc(p, size);
+}
+#endif
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+#ifdef ALLOCATIONS_FAIL
+    static char before[CONTEXT_BYTES];
+    DlrtContext *old = trained(9, 5), *next = trained(9, 8);
+    const char *path = in_folder("memory");
+    int rc, at = 0;
+    do { /* saving */
+        assert_int_equal(dlrt_save(old, DLRT_FILE_STATE, path), DLRT_OK);
+        allocations_left = at;
+        rc = dlrt_save(next, DLRT_FILE_STATE, path);
+        allocations_left = -1;
+        assert_true(rc == DLRT_OK || rc == DLRT_E_NOMEM);
+        assert_int_equal(steps_in(path), rc ? 5 : 8);
+    } while (rc && ++at < 100);
+    assert_true(at > 3 && at < 100);
+    memcpy(before, old, CONTEXT_BYTES);
+    for (at = 0, rc = 1; at < 100 && rc; at++) { /* loading */
+        allocations_left = at;
+        rc = dlrt_load(old, DLRT_FILE_STATE, path);
+        allocations_left = -1;
+        assert_true(rc == DLRT_OK || rc == DLRT_E_NOMEM);
+        if (rc)
+            assert_same_bytes(old, before);
+        else
+            assert_true(old->clock.step == 8);
+    }
+    assert_true(at > 3);
+    allocations_left = 0;
+    DlrtContext *cx;
+    rc = dlrt_init(&toy_model, TOY_ABI, NULL, 0, 1, &cx);
+    allocations_left = -1;
+    assert_int_equal(rc, DLRT_E_NOMEM);
+    assert_null(cx);
+    dlrt_free(old);
+    dlrt_free(next);
+#else
+    skip();
+#endif
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_failing_calls),   cmocka_unit_test(test_killed_at_each_call),
         cmocka_unit_test(test_killed_at_random), cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_two_writers),
+        cmocka_unit_test(test_two_writers),     cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
