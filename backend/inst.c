@@ -203,14 +203,21 @@ static LLVMValueRef round_by(Emit *e, const char *intrinsic, LLVMValueRef a)
     return emit_intrinsic(e, intrinsic, &t, 1, &a, 1);
 }
 
-/* a - b floor(a / b), as C's fmod moved to the sign of b. */
+/* C's fmod moved to the sign of b, which a remainder of 0 takes too. */
 static LLVMValueRef float_modulus(Emit *e, Dtype t, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMValueRef in[] = { a, b }, zero = constant(e, t, 0, a);
     LLVMValueRef r = math_call(e, t == DT_F64 ? "fmod" : "fmodf", in, 2);
     LLVMValueRef differ = LLVMBuildXor(e->b, math_less(e, r, zero), math_less(e, b, zero), "");
-    LLVMValueRef adjust = LLVMBuildAnd(e->b, differ, LLVMBuildFCmp(e->b, LLVMRealONE, r, zero, ""), "");
-    return select_of(e, adjust, LLVMBuildFAdd(e->b, r, b, ""), r);
+    LLVMValueRef moved = select_of(e, differ, LLVMBuildFAdd(e->b, r, b, ""), r);
+    return select_of(e, LLVMBuildFCmp(e->b, LLVMRealOEQ, r, zero, ""), math_copysign(e, zero, b), moved);
+}
+
+/* The floor of the exact quotient: f32 divides in f64, where no quotient of f32 values rounds up to an integer. */
+static LLVMValueRef floor_divide(Emit *e, Dtype t, LLVMValueRef a, LLVMValueRef b)
+{
+    LLVMValueRef q = LLVMBuildFDiv(e->b, inst_cast(e, t, DT_F64, a), inst_cast(e, t, DT_F64, b), "");
+    return inst_cast(e, DT_F64, t, round_by(e, "llvm.floor", q));
 }
 
 static LLVMValueRef float_sign(Emit *e, Dtype t, LLVMValueRef a)
@@ -239,7 +246,7 @@ static LLVMValueRef float_op(Emit *e, ScalarOp op, Dtype t, const LLVMValueRef *
     case SC_SUB: return LLVMBuildFSub(e->b, a, b, "");
     case SC_MUL: return LLVMBuildFMul(e->b, a, b, "");
     case SC_DIV: return LLVMBuildFDiv(e->b, a, b, "");
-    case SC_FLOORDIV: return round_by(e, "llvm.floor", LLVMBuildFDiv(e->b, a, b, ""));
+    case SC_FLOORDIV: return floor_divide(e, t, a, b);
     case SC_MOD: return float_modulus(e, t, a, b);
     case SC_MAXIMUM: case SC_MINIMUM: return float_extreme(e, op, a, b);
     case SC_EQ: case SC_NE: case SC_LT: case SC_LE: case SC_GT: case SC_GE:

@@ -219,6 +219,13 @@ static LLVMValueRef rsqrt_any(Emit *e, LLVMValueRef x)
 
 /* ---- All ---- */
 
+static const char *const libm_names[SC_COUNT] = {
+    [SC_EXP] = "exp", [SC_EXPM1] = "expm1", [SC_LOG] = "log", [SC_LOG1P] = "log1p", [SC_SIN] = "sin", [SC_COS] = "cos",
+    [SC_TAN] = "tan", [SC_ASIN] = "asin", [SC_ACOS] = "acos", [SC_ATAN] = "atan", [SC_SINH] = "sinh", [SC_COSH] = "cosh",
+    [SC_TANH] = "tanh", [SC_ASINH] = "asinh", [SC_ACOSH] = "acosh", [SC_ATANH] = "atanh", [SC_ERF] = "erf", [SC_POW] = "pow",
+    [SC_ATAN2] = "atan2",
+};
+
 static LLVMValueRef function_f64(Emit *e, ScalarOp op, const LLVMValueRef *in)
 {
     if (op == SC_RSQRT)
@@ -229,7 +236,7 @@ static LLVMValueRef function_f64(Emit *e, ScalarOp op, const LLVMValueRef *in)
         LLVMValueRef below = math_less(e, x, math_const(e, x, 0));
         return divide(e, math_select(e, below, power, one), add(e, power, one));
     }
-    return math_call(e, scalar_name(op), in, scalar_operands(op)); /* libm has the same names */
+    return math_call(e, libm_names[op], in, scalar_operands(op));
 }
 
 LLVMValueRef math_function(Emit *e, ScalarOp op, const LLVMValueRef *in)

@@ -343,6 +343,27 @@ static void list_loops(NestStage *s)
         s->n_accs += s->s->accums.at[i].combine >= COMBINE_ARGMAX ? 2 : 1;
 }
 
+/* The axes that exist in the stage: those of the grid and its own. */
+static uint32_t stage_axes(const Nest *n, const NestStage *s)
+{
+    uint32_t set = (1u << n->k->grid) - 1;
+    for (uint32_t i = 0; i < s->n_loops; i++)
+        set |= 1u << s->loops[i];
+    return set;
+}
+
+static bool find_dependences(Nest *n, NestStage *s)
+{
+    s->depends = arena_new_array(n->arena, uint32_t, s->s->insts.n + 1);
+    s->level = arena_new_array(n->arena, uint8_t, s->s->insts.n + 1);
+    for (InstId i = 0; i < s->s->insts.n; i++) {
+        s->depends[i] = inst_depends(n, s, &s->s->insts.at[i]);
+        if (s->depends[i] & ~stage_axes(n, s))
+            return emit_fail(n->e, "instruction %u depends on an axis that its stage does not have", i);
+    }
+    return true;
+}
+
 static double stage_cost(const Nest *n, const NestStage *s)
 {
     double points = 1;
@@ -362,10 +383,8 @@ bool nest_plan(Nest *n)
             return emit_fail(n->e, "too many axes");
         list_loops(s);
         any_loops |= s->n_loops > 0;
-        s->depends = arena_new_array(n->arena, uint32_t, s->s->insts.n + 1);
-        s->level = arena_new_array(n->arena, uint8_t, s->s->insts.n + 1);
-        for (InstId j = 0; j < s->s->insts.n; j++)
-            s->depends[j] = inst_depends(n, s, &s->s->insts.at[j]);
+        if (!find_dependences(n, s))
+            return false;
     }
     bool last = n->k->grid && (n->k->vector == (int32_t)n->k->grid - 1 || (n->k->vector == VECTOR_INNER && !any_loops));
     if (last)
