@@ -29,6 +29,16 @@ if(TARGET host AND PNG_FOUND)
   endif()
 endif()
 
+# The runtime as one object, embedded in the compiler for the libraries it makes.
+set(DLRT_OBJECT ${CMAKE_BINARY_DIR}/dlrt.o)
+add_custom_command(OUTPUT ${DLRT_OBJECT}
+  COMMAND ${CMAKE_C_COMPILER} -r -nostdlib -Wl,--whole-archive $<TARGET_FILE:dlrt> -Wl,--no-whole-archive -o ${DLRT_OBJECT}
+  COMMAND ${CMAKE_OBJCOPY} --strip-debug ${DLRT_OBJECT}
+  DEPENDS dlrt VERBATIM)
+set_source_files_properties(${CMAKE_SOURCE_DIR}/backend/embedded.c PROPERTIES
+  COMPILE_DEFINITIONS "DLRT_OBJECT=\"${DLRT_OBJECT}\";DLRT_SOURCE=\"${CMAKE_SOURCE_DIR}/runtime\""
+  OBJECT_DEPENDS "${DLRT_OBJECT};${CMAKE_SOURCE_DIR}/runtime/dlrt.h;${CMAKE_SOURCE_DIR}/runtime/plan.h")
+
 get_target_property(backend_type backend TYPE)
 if(backend_type STREQUAL "STATIC_LIBRARY")
   target_include_directories(backend SYSTEM PRIVATE ${LLVM_INCLUDE})

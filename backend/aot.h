@@ -1,0 +1,40 @@
+/* aot.h: a Unit as a library for other programs: .so, .a or .o, and its C header.
+ *
+ * The library holds the kernels' objects (the same that the JIT links), the tables of model.h as C data, the runtime, and
+ * thin functions with the model's prefix. Nothing but libc, libm and the OpenMP runtime is needed to use it. */
+#ifndef DLCC_BACKEND_AOT_H
+#define DLCC_BACKEND_AOT_H
+#include "backend/model.h"
+
+typedef enum { AOT_SHARED, AOT_ARCHIVE, AOT_OBJECT } AotKind;
+
+typedef struct {
+    AotKind kind;
+    const char *path;        /* of the library */
+    const char *header;      /* of the header, or NULL */
+    const char *source;      /* the model's file, for the header's first line */
+    const char *prefix;      /* of every function: [a-z_][a-z0-9_]* */
+    const char *cc;          /* the system's compiler, for the tables and the link: "cc" */
+    const uint8_t *weights;  /* a safetensors file loaded by `init`, or NULL */
+    size_t weights_size;
+} AotOptions;
+
+/* Writes library and header: each appears whole or not at all. False: a diagnostic is recorded (E0810 the compiler of the system is
+ * missing or failed, E0811 a file cannot be written). */
+bool aot_build(Unit *u, const Target *t, const AotOptions *o);
+
+/* The header alone. In u's arena. */
+const char *aot_header(Unit *u, const ModelTables *tables, const AotOptions *o);
+/* The C source of tables and functions. In u's arena. */
+const char *aot_source(Unit *u, const ModelTables *tables, const AotOptions *o);
+
+/* A C identifier made of a name: lower case, other characters as `_`. */
+const char *aot_prefix(Arena *a, const char *name);
+
+/* The same in upper case. */
+const char *aot_upper(Arena *a, const char *name);
+
+/* Whether an entry has a batch argument. */
+bool aot_has_batch(const DlrtEntry *e);
+
+#endif

@@ -1,0 +1,203 @@
+/* aot_header.c: the C header of a model: what a person reads first, so it says in words what the arguments are. */
+#include "backend/aot.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const c_types[DLRT_DTYPE_COUNT] = {
+    [DLRT_F64] = "double",    [DLRT_F32] = "float",     [DLRT_F16] = "uint16_t",  [DLRT_BF16] = "uint16_t",
+    [DLRT_I64] = "int64_t",   [DLRT_I32] = "int32_t",   [DLRT_I16] = "int16_t",   [DLRT_I8] = "int8_t",
+    [DLRT_U64] = "uint64_t",  [DLRT_U32] = "uint32_t",  [DLRT_U16] = "uint16_t",  [DLRT_U8] = "uint8_t",
+    [DLRT_BOOL] = "uint8_t",
+};
+
+typedef struct {
+    FILE *out;
+    Arena *a;
+    const Unit *u;
+    const DlrtModel *m;
+    const char *prefix, *upper;
+} Header;
+
+/* Names that C or C++ keep for themselves, or that the signatures use: sorted. */
+static const char *const taken[] = {
+    "B", "N", "and", "asm", "auto", "bool", "case", "catch", "char", "class", "const", "cx", "default", "delete", "do", "double",
+    "else", "enum", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline", "int", "long", "namespace", "new",
+    "not", "operator", "or", "out_loss", "private", "protected", "public", "register", "restrict", "return", "short", "signed",
+    "sizeof", "static", "steps", "struct", "sums", "switch", "template", "this", "throw", "true", "try", "typedef", "union",
+    "unsigned", "using", "virtual", "void", "volatile", "while", "xor",
+};
+
+static const char *argument(Header *h, const char *name)
+{
+    for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+        if (!strcmp(taken[i], name))
+            return arena_printf(h->a, "%s_", name);
+    return name;
+}
+
+static const char *shape_of(Header *h, const DlrtValue *v)
+{
+    const char *text = dtype_name((Dtype)v->dtype);
+    for (uint32_t d = 0; d < v->rank; d++) {
+        const char *open = d ? "," : "[";
+        if (!v->batch[d])
+            text = arena_printf(h->a, "%s%s%lld", text, open, (long long)v->dims[d]);
+        else if (v->batch[d] == 1)
+            text = arena_printf(h->a, "%s%sB", text, open);
+        else
+            text = arena_printf(h->a, "%s%s%lldB", text, open, (long long)v->batch[d]);
+    }
+    return v->rank ? arena_printf(h->a, "%s]", text) : text;
+}
+
+static const char *described(Header *h, const DlrtValue *v)
+{
+    const char *bound = v->bound > 0 ? arena_printf(h->a, " < %lld", (long long)v->bound) : "";
+    return arena_printf(h->a, "%s %s%s", v->name, shape_of(h, v), bound);
+}
+
+static void put_opening(Header *h, const AotOptions *o)
+{
+    const char *slash = strrchr(o->path, '/'), *library = slash ? slash + 1 : o->path;
+    const char *use = o->kind == AOT_SHARED ? arena_printf(h->a, "cc app.c -I. ./%s -Wl,-rpath,'$ORIGIN'", library)
+                                            : arena_printf(h->a, "cc app.c -I. %s -fopenmp -lm", library);
+    fprintf(h->out, "/* %s.h: %s from %s; %s. %s\n", h->prefix, h->m->name, o->source, h->m->march, use);
+    for (uint32_t i = 0; i < h->m->field_count; i++)
+        fprintf(h->out, " * %s\n", described(h, &h->m->fields[i].value));
+    fprintf(h->out, " * No prints, exits, globals. One thread at a time per context. Every failing call touches nothing and returns a code. */\n");
+    fprintf(h->out, "#ifndef %s_H\n#define %s_H\n#include <stddef.h>\n#include <stdint.h>\n\n", h->upper, h->upper);
+    fputs("#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+          "#ifndef DLCC_CODES\n#define DLCC_CODES\n"
+          "enum {\n    DLCC_OK, DLCC_E_ABI, DLCC_E_CPU, DLCC_E_ARG, DLCC_E_SIZE, DLCC_E_NAME, DLCC_E_LABEL, DLCC_E_NOMEM, DLCC_E_IO,\n"
+          "    DLCC_E_FORMAT, DLCC_E_NAN\n};\nenum { DLCC_WEIGHTS, DLCC_STATE };\n#endif\n\n", h->out);
+}
+
+static void put_constants(Header *h)
+{
+    int64_t batch = 1;
+    for (uint32_t i = 0; i < h->m->entry_count; i++)
+        if (h->m->entries[i].max_batch > batch)
+            batch = h->m->entries[i].max_batch;
+    fprintf(h->out, "#define %s_ABI UINT64_C(0x%016llx) /* an old library with a new header is DLCC_E_ABI */\n", h->upper,
+            (unsigned long long)h->m->abi);
+    fprintf(h->out, "#define %s_B %lld /* B = 1..%s_B */\n", h->upper, (long long)batch, h->upper);
+    fprintf(h->out, "#define %s_SIZE %lld /* bytes of one context, exactly */\n", h->upper, (long long)h->m->context_bytes);
+    if (h->m->eval_entry != DLRT_NONE) {
+        fputs("enum {", h->out);
+        for (uint32_t i = 0; i < h->m->metric_count; i++)
+            fprintf(h->out, " %s_%s,", h->upper, aot_upper(h->a, h->m->metrics[i].name));
+        fprintf(h->out, " %s_SUMS = %u };\n", h->upper, h->m->metric_count + 1);
+    }
+    fprintf(h->out, "typedef struct %s %s;\n\n", h->prefix, h->prefix);
+}
+
+static void put_common(Header *h)
+{
+    const char *p = h->prefix;
+    fprintf(h->out, "uint64_t %s_abi(void);\n", p);
+    fprintf(h->out, "/* mem: yours, 64-byte aligned, size >= %s_SIZE; NULL allocates. */\n", h->upper);
+    fprintf(h->out, "int %s_init(uint64_t abi, void *mem, size_t size, uint64_t seed, %s **out_cx);\n", p, p);
+    fprintf(h->out, "int %s_view(const %s *base, void *mem, size_t size, %s **out_cx); /* shares weights: serving threads */\n", p, p, p);
+    fprintf(h->out, "void %s_free(%s *cx);\n\n", p, p);
+}
+
+static void put_fields(Header *h)
+{
+    for (uint32_t i = 0; i < h->m->field_count; i++)
+        fprintf(h->out, ", const %s *%s", c_types[h->m->fields[i].value.dtype], argument(h, h->m->fields[i].value.name));
+}
+
+static void put_training(Header *h)
+{
+    const char *p = h->prefix;
+    if (h->m->update_count) {
+        fprintf(h->out, "/* Forward, backward, update%s. */\nint %s_step(%s *cx, size_t B",
+                h->m->update_count > 1 ? ": the one of the recipe that is due" : "", p, p);
+        put_fields(h);
+        fprintf(h->out, ", float *out_loss);\n/* `steps` steps with the recipe's batches of %lld over your N examples%s. */\nint %s_train(%s *cx, size_t N",
+                (long long)h->m->batch, h->m->shuffle ? ", shuffled" : "", p, p);
+        put_fields(h);
+        fputs(", size_t steps, float *out_loss);\n", h->out);
+    }
+    if (h->m->eval_entry != DLRT_NONE) {
+        fprintf(h->out, "/* Adds the metrics of B examples to sums: begin with zeros, call any number of times. */\nint %s_eval(%s *cx, size_t B", p, p);
+        put_fields(h);
+        fprintf(h->out, ", double sums[%s_SUMS]);\ndouble %s_metric(const double sums[%s_SUMS], int which);\n", h->upper, p, h->upper);
+    }
+}
+
+static void put_exports(Header *h)
+{
+    for (uint32_t i = 0; i < h->m->entry_count; i++) {
+        const DlrtEntry *e = &h->m->entries[i];
+        if (h->u->entries.at[i].kind != ENTRY_EXPORT)
+            continue;
+        fputs("/* ", h->out);
+        for (uint32_t j = 0; j < e->input_count; j++)
+            fprintf(h->out, "%s%s", j ? ", " : "", described(h, &e->inputs[j]));
+        fputs(e->input_count ? " -> " : "-> ", h->out);
+        for (uint32_t j = 0; j < e->output_count; j++)
+            fprintf(h->out, "%s%s", j ? ", " : "", shape_of(h, &e->outputs[j]));
+        if (e->flags & DLRT_ENTRY_PINNED)
+            fprintf(h->out, "; B must be %lld", (long long)e->max_batch);
+        fprintf(h->out, " */\nint %s_%s(%s *cx%s", h->prefix, e->name, h->prefix, aot_has_batch(e) ? ", size_t B" : "");
+        for (uint32_t j = 0; j < e->input_count; j++)
+            fprintf(h->out, ", const %s *%s", c_types[e->inputs[j].dtype], argument(h, e->inputs[j].name));
+        for (uint32_t j = 0; j < e->output_count; j++) {
+            fprintf(h->out, ", %s *out_%s", c_types[e->outputs[j].dtype], e->name);
+            if (e->output_count > 1)
+                fprintf(h->out, "_%u", j);
+        }
+        fputs(");\n", h->out);
+    }
+}
+
+static void put_rest(Header *h)
+{
+    const char *p = h->prefix;
+    fprintf(h->out, "\nint %s_set(%s *cx, const char *key, double value); /* \"lr\" (NaN: schedule) \"lr_scale\" \"steps\" ... */\n", p, p);
+    fprintf(h->out, "int %s_get(const %s *cx, const char *key, double *out_value);\n", p, p);
+    fprintf(h->out, "int %s_set_threads(%s *cx, int n); /* 0: automatic; same bits at any n */\n\n", p, p);
+    if (h->m->tensor_count)
+        fprintf(h->out, "const char *%s_name(size_t i); /* \"%s\"; NULL ends */\n", p, h->m->tensors[0].name);
+    else
+        fprintf(h->out, "const char *%s_name(size_t i); /* NULL ends */\n", p);
+    fprintf(h->out, "int %s_shape(const char *name, size_t *out_rank, size_t out_dims[8]);\n", p);
+    fprintf(h->out, "int %s_read(const %s *cx, const char *name, float *out, size_t count);\n", p, p);
+    fprintf(h->out, "int %s_write(%s *cx, const char *name, const float *in, size_t count);\n", p, p);
+    fprintf(h->out, "int %s_save(const %s *cx, int what, const char *path); /* DLCC_WEIGHTS, or DLCC_STATE: resumes bit-exactly */\n", p, p);
+    fprintf(h->out, "int %s_load(%s *cx, int what, const char *path);\n", p, p);
+    fprintf(h->out, "const char *%s_error(int code);\nconst char *%s_message(const %s *cx); /* the last failure in words */\n", p, p, p);
+    fputs("\n#ifdef __cplusplus\n}\n#endif\n#endif\n", h->out);
+}
+
+const char *aot_upper(Arena *a, const char *name)
+{
+    char *p = arena_strndup(a, name, strlen(name));
+    for (char *c = p; *c; c++)
+        *c = isalnum((unsigned char)*c) ? (char)toupper((unsigned char)*c) : '_';
+    return p;
+}
+
+const char *aot_header(Unit *u, const ModelTables *tables, const AotOptions *o)
+{
+    char *text = NULL;
+    size_t n = 0;
+    Header h = { .out = open_memstream(&text, &n), .a = u->arena, .u = u, .m = &tables->model, .prefix = o->prefix,
+                 .upper = aot_upper(u->arena, o->prefix) };
+    if (!h.out)
+        return "";
+    put_opening(&h, o);
+    put_constants(&h);
+    put_common(&h);
+    put_training(&h);
+    put_exports(&h);
+    put_rest(&h);
+    fclose(h.out);
+    const char *copy = arena_strndup(u->arena, text, n);
+    free(text);
+    return copy;
+}
