@@ -2,6 +2,7 @@
  *
  * A kernel's symbol is a hash of its text and of the target: it names the code itself, so that equal kernels are one object
  * wherever they come from. */
+#include "backend/cache.h"
 #include "backend/compile.h"
 
 #include <pthread.h>
@@ -12,24 +13,34 @@
 #include <time.h>
 #include <xxhash.h>
 
-enum { THREADS = 2 };
-
 typedef struct {
     const Program *p;
     const Target *t;
     Compiled *c;
-    atomic_uint next;
-    atomic_int failed; /* 1 + the first kernel that failed */
+    Cache *cache;
+    bool *ok; /* of each kernel */
+    atomic_uint next, cached;
 } Work;
+
+static bool compile_one(Work *w, uint32_t i)
+{
+    const char *text = w->p->texts.at[i], *symbol = w->c->symbols[i];
+    KernelObject *object = &w->c->objects[i];
+    if (cache_get(w->cache, text, w->t, symbol, object)) {
+        atomic_fetch_add(&w->cached, 1);
+        return true;
+    }
+    if (!kernel_emit(w->p->kernels.at[i], w->t, symbol, object))
+        return false;
+    cache_put(w->cache, text, w->t, symbol, object);
+    return true;
+}
 
 static void *work(void *arg)
 {
     Work *w = arg;
-    for (unsigned i; (i = atomic_fetch_add(&w->next, 1)) < w->c->n && !atomic_load(&w->failed);)
-        if (!kernel_emit(w->p->kernels.at[i], w->t, w->c->symbols[i], &w->c->objects[i])) {
-            int none = 0;
-            atomic_compare_exchange_strong(&w->failed, &none, (int)i + 1);
-        }
+    for (unsigned i; (i = atomic_fetch_add(&w->next, 1)) < w->c->n;)
+        w->ok[i] = compile_one(w, i);
     return NULL;
 }
 
@@ -60,20 +71,23 @@ bool program_compile(Program *p, const Target *t, Compiled *out_compiled)
     for (uint32_t i = 0; i < p->kernels.n; i++)
         symbols[i] = kernel_symbol(a, p->texts.at[i], t);
     double start = now();
-    Work w = { .p = p, .t = t, .c = out_compiled };
+    Work w = { .p = p, .t = t, .c = out_compiled, .cache = cache_open(), .ok = arena_new_array(a, bool, p->kernels.n) };
     pthread_t other;
     bool helped = p->kernels.n > 1 && !pthread_create(&other, NULL, work, &w);
     work(&w);
     if (helped)
         pthread_join(other, NULL);
     out_compiled->seconds = now() - start;
-    int failed = atomic_load(&w.failed);
-    if (!failed)
-        return true;
-    diag_report(p->unit->cx, DIAG_E0802, p->kernels.at[failed - 1]->loc, "no code for this part of the model: %s",
-                out_compiled->objects[failed - 1].error);
-    compiled_free(out_compiled);
-    return false;
+    out_compiled->cached = atomic_load(&w.cached);
+    cache_close(w.cache);
+    for (uint32_t i = 0; i < p->kernels.n; i++)
+        if (!w.ok[i]) {
+            diag_report(p->unit->cx, DIAG_E0802, p->kernels.at[i]->loc, "no code for this part of the model: %s",
+                        out_compiled->objects[i].error);
+            compiled_free(out_compiled);
+            return false;
+        }
+    return true;
 }
 
 void compiled_free(Compiled *c)

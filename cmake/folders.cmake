@@ -19,6 +19,16 @@ folder_library(host runtime/host dlrt ZLIB::ZLIB)
 folder_library(ir ir m)
 folder_library(frontend frontend ir)
 folder_library(passes passes ir)
+# What the cache of objects is keyed by: every source that can change generated code.
+file(GLOB backend_id_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/backend/*.[ch]
+     ${CMAKE_SOURCE_DIR}/ir/kernel.[ch] ${CMAKE_SOURCE_DIR}/ir/scalar.h)
+list(TRANSFORM backend_id_sources PREPEND ${CMAKE_SOURCE_DIR}/ OUTPUT_VARIABLE backend_id_depends)
+list(JOIN backend_id_sources "|" backend_id_joined)
+set(backend_id ${CMAKE_BINARY_DIR}/generated/backend_id.h)
+add_custom_command(OUTPUT ${backend_id} DEPENDS ${backend_id_depends} ${CMAKE_SOURCE_DIR}/cmake/backend_id.cmake
+  COMMAND ${CMAKE_COMMAND} -DROOT=${CMAKE_SOURCE_DIR} -DOUT=${backend_id} -DLLVM_VERSION=${LLVM_VERSION}
+          "-DSOURCES=${backend_id_joined}" -P ${CMAKE_SOURCE_DIR}/cmake/backend_id.cmake VERBATIM)
+
 folder_library(backend backend ir)
 
 if(TARGET host AND PNG_FOUND)
@@ -41,6 +51,7 @@ set_source_files_properties(${CMAKE_SOURCE_DIR}/backend/embedded.c PROPERTIES
 
 get_target_property(backend_type backend TYPE)
 if(backend_type STREQUAL "STATIC_LIBRARY")
+  target_sources(backend PRIVATE ${backend_id})
   target_include_directories(backend SYSTEM PRIVATE ${LLVM_INCLUDE})
   # Linked statically: a shared libLLVM alone costs 20 ms of start-up.
   target_link_libraries(backend PUBLIC -L${LLVM_LIBDIR} ${LLVM_LIBS} xxhash z zstd tinfo stdc++ dl pthread rt m)

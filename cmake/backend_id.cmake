@@ -1,0 +1,10 @@
+# Writes OUT: a header with a hash of the code generator's sources (SOURCES, relative to ROOT) and the version of LLVM.
+string(REPLACE "|" ";" SOURCES "${SOURCES}")
+list(SORT SOURCES)
+set(hashes "${LLVM_VERSION}")
+foreach(source ${SOURCES})
+  file(SHA256 ${ROOT}/${source} hash)
+  string(APPEND hashes " ${source} ${hash}")
+endforeach()
+string(SHA256 id "${hashes}")
+file(WRITE ${OUT} "#define BACKEND_ID \"${id}\"\n")
