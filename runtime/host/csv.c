@@ -215,18 +215,32 @@ static bool add_fields(Csv *c, HostError *out_error)
     return true;
 }
 
-/* Cells that are missing in the row: -1 if none, else the column. */
-static int missing_column(const Csv *c)
+/* A cell is missing by its column: a label only when it is empty, since NA is a country. */
+static bool is_missing(const Csv *c, int i)
 {
     double v;
     int64_t n;
+    const CsvCell *cell = &c->reader.cells[i];
+    return c->columns[i].text ? !cell->size : csv_cell_kind(c, cell, &v, &n) == CSV_MISSING;
+}
+
+/* Looks at the missing cells of the row: drop it, refuse it, or let numbers be NaN. */
+static bool judge_row(const Csv *c, bool *out_drop, HostError *out_error)
+{
+    HostMissing rule = c->options->missing;
+    char where[300];
+    *out_drop = false;
     for (int p = 0; p < c->pick_count; p++)
         for (int i = c->picks[p].first; i < c->picks[p].first + c->picks[p].count; i++) {
-            const CsvCell *cell = &c->reader.cells[i];
-            if (c->columns[i].text ? !cell->size : csv_cell_kind(c, cell, &v, &n) == CSV_MISSING)
-                return i;
+            bool text = c->columns[i].text;
+            if (!is_missing(c, i) || (rule == HOST_MISSING_NAN && !text))
+                continue;
+            if (rule == HOST_MISSING_DROP)
+                return *out_drop = true;
+            return host_fail(out_error, "E0606", "%s: the %s is missing", place(c, i, where),
+                             text ? "label" : "value");
         }
-    return -1;
+    return true;
 }
 
 static int64_t label_index(const CsvColumn *column, const CsvCell *cell, Label *scratch)
@@ -263,16 +277,9 @@ static bool store_cell(Csv *c, const HostField *field, int i, int64_t at, HostEr
 static bool store_row(Csv *c, void *user, HostError *out_error)
 {
     int64_t *row = user;
-    int missing = missing_column(c);
-    if (missing >= 0) {
-        char where[300];
-        bool text = c->columns[missing].text;
-        if (c->options->missing == HOST_MISSING_DROP)
-            return true;
-        if (text || c->options->missing == HOST_MISSING_ERROR)
-            return host_fail(out_error, "E0606", "%s: the %s is missing", place(c, missing, where),
-                             text ? "label" : "value");
-    }
+    bool drop;
+    if (!judge_row(c, &drop, out_error) || drop)
+        return drop;
     for (int p = 0; p < c->pick_count; p++) {
         const CsvPick *pick = &c->picks[p];
         for (int i = 0; i < pick->count; i++)

@@ -165,6 +165,9 @@ static void treats_missing_cells(void **state)
     assert_true(((double *)field(&d, "x")->data)[4] == 7);
     assert_int_equal(field(&d, "y")->dtype, DLRT_I64);
     host_data_free(&d);
+    /* A label is never NaN, though a number before it in the row may be. */
+    assert_false(parse(",2,\n3,4,a\n", &o, &d, &e));
+    expect_error(&e, "E0606", "t.csv:1: col(2): the label is missing");
     o.missing = HOST_MISSING_DROP;
     assert_true(parse(text, &o, &d, &e));
     assert_int_equal(d.tables[0].count, 1);
