@@ -123,6 +123,8 @@ static bool pad_infer(Infer *q)
                 n = x->dim[i].n;
         if (x->dim[i].k && (low || high || gap)) /* C2: not along the batch */
             return rule_pinned(q, 0, i);
+        if (gap && n > 1 && !rule_rank(q, x->rank + 1)) /* C5: an axis is left to spread with */
+            return false;
         if ((n > 1 &&
              (__builtin_mul_overflow(n - 1, gap, &gap) || __builtin_add_overflow(n, gap, &n))) ||
             __builtin_add_overflow(n, low, &n) ||
@@ -208,10 +210,8 @@ FOLD(pad_fold)
         if (!attrs[2].ints[i])
             continue;
         spread = true;
-        if (shape->rank < MAX_RANK && graph_shape(g, x)->dim[i].n > 1)
+        if (graph_shape(g, x)->dim[i].n > 1)
             x = spread_axis(g, x, i, attrs[2].ints[i], attrs[3].f);
-        else if (graph_shape(g, x)->dim[i].n > 1)
-            return NODE_NONE;
     }
     return spread ? b_pad(g, x, attrs[0].ints, attrs[1].ints, zero, attrs[3].f) : NODE_NONE;
 }

@@ -100,6 +100,8 @@ FOLD(windows_fold)
 
 /* ---- overlap_add ---- */
 
+enum { MAX_PHASES = 64 };
+
 static const AttrDecl overlap_attrs[] = {
     { .name = "axis", .kind = ATTR_INT, .required = true },
     { .name = "extent", .kind = ATTR_INT, .required = true },
@@ -178,29 +180,66 @@ static NodeId overlap_disjoint(Graph *g, NodeId y, uint32_t axis, int64_t extent
     return b_pad(g, b_reshape(g, y, &flat), zero, high, zero, 0);
 }
 
-/* The sum over j of column j of the windows, spread by the stride and moved to j * dilation. One
- * kernel of `size` guarded reads an element: no element is written twice, so nothing has to be
- * ordered. */
+/* Row or column `at` of the windows, padded to `extent` elements with `low` before and `gap`
+ * between. */
+static NodeId spread_line(Graph *g, NodeId y, uint32_t axis, uint32_t line, int64_t at, int64_t low,
+                          int64_t gap, int64_t extent)
+{
+    int64_t before[MAX_RANK] = { 0 }, after[MAX_RANK] = { 0 }, between[MAX_RANK] = { 0 };
+    NodeId x = b_squeeze(g, b_slice_axis(g, y, line, at, at + 1), line);
+    if (x == NODE_NONE)
+        return NODE_NONE;
+    before[axis] = low;
+    between[axis] = gap;
+    after[axis] = extent - low - ((graph_shape(g, x)->dim[axis].n - 1) * (gap + 1) + 1);
+    return b_pad(g, x, before, after, between, 0);
+}
+
+static NodeId plus(Graph *g, NodeId sum, NodeId term)
+{
+    return sum == NODE_NONE ? term : b_add(g, sum, term);
+}
+
+/* Of the result, the elements whose place leaves `phase` when divided by the stride: column j of
+ * the windows adds to them, moved by (j dilation - phase) / stride, where that is whole. */
+static NodeId overlap_phase(Graph *g, NodeId y, uint32_t axis, int64_t phase, int64_t stride,
+                            int64_t dilation, int64_t extent)
+{
+    NodeId sum = NODE_NONE;
+    Shape s = *graph_shape(g, y);
+    for (int64_t j = 0; j < s.dim[axis + 1].n; j++)
+        if (j * dilation % stride == phase)
+            sum = plus(g, sum,
+                       spread_line(g, y, axis, axis + 1, j, j * dilation / stride, 0, extent));
+    s.dim[axis] = dim_of(extent);
+    s.dim[axis + 1] = dim_of(1);
+    return sum == NODE_NONE ? b_splat(g, graph_dtype(g, y), &s, 0) : b_reshape(g, sum, &s);
+}
+
+/* Sums of moved lines, one kernel of guarded reads each: no element is written twice, so nothing
+ * has to be ordered. With few windows, a line is a window. Else it is a column of all windows;
+ * where the stride leaves places between its elements, the result is made by phases, which only
+ * side by side leave none. */
 static NodeId overlap_expand(Graph *g, NodeId node, const NodeId *in)
 {
+    NodeId y = in[0], sum = NODE_NONE, phases[MAX_PHASES];
     uint32_t axis = (uint32_t)node_int(g, node, "axis");
     int64_t stride = node_int(g, node, "stride"), dilation = node_int(g, node, "dilation");
-    int64_t extent = node_int(g, node, "extent");
-    int64_t count = graph_shape(g, in[0])->dim[axis].n,
-            size = graph_shape(g, in[0])->dim[axis + 1].n;
+    Shape result = *graph_shape(g, node);
+    int64_t extent = result.dim[axis].n, count = graph_shape(g, y)->dim[axis].n;
+    int64_t size = graph_shape(g, y)->dim[axis + 1].n, whole = (extent - 1) / stride + 1;
     if (dilation == 1 && stride == size)
-        return overlap_disjoint(g, in[0], axis, extent);
-    NodeId sum = NODE_NONE;
-    for (int64_t j = 0; j < size; j++) {
-        int64_t low[MAX_RANK] = { 0 }, high[MAX_RANK] = { 0 }, interior[MAX_RANK] = { 0 };
-        NodeId column = b_squeeze(g, b_slice_axis(g, in[0], axis + 1, j, j + 1), axis + 1);
-        low[axis] = j * dilation;
-        interior[axis] = stride - 1;
-        high[axis] = extent - low[axis] - ((count - 1) * stride + 1);
-        column = b_pad(g, column, low, high, interior, 0);
-        sum = j ? b_add(g, sum, column) : column;
+        return overlap_disjoint(g, y, axis, extent);
+    if (count <= size || stride > MAX_PHASES) {
+        for (int64_t o = 0; o < count; o++)
+            sum = plus(g, sum, spread_line(g, y, axis, axis, o, o * stride, dilation - 1, extent));
+        return sum;
     }
-    return sum;
+    for (int64_t p = 0; p < stride; p++)
+        phases[p] = overlap_phase(g, y, axis, p, stride, dilation, whole);
+    result.dim[axis] = dim_of(whole * stride);
+    sum = b_reshape(g, b_concat(g, phases, (uint32_t)stride, axis + 1), &result);
+    return b_slice_axis(g, sum, axis, 0, extent);
 }
 
 FOLD(overlap_fold)
@@ -293,9 +332,10 @@ static const struct {
     uint32_t rank;
     int64_t dims[3], axis, size, stride, dilation;
 } window_table[] = {
-    { 1, { 7 }, 0, 3, 1, 1 },     { 1, { 8 }, 0, 2, 2, 1 },       { 1, { 9 }, 0, 2, 2, 1 },
-    { 2, { 3, 11 }, 1, 3, 2, 2 }, { 2, { 13, 2 }, 0, 4, 3, 1 },   { 2, { -1, 6 }, 1, 3, 1, 1 },
-    { 1, { 10 }, 0, 1, 3, 1 },    { 3, { 2, 5, 0 }, 1, 2, 1, 1 },
+    { 1, { 7 }, 0, 3, 1, 1 },       { 1, { 8 }, 0, 2, 2, 1 },     { 1, { 9 }, 0, 2, 2, 1 },
+    { 2, { 3, 11 }, 1, 3, 2, 2 },   { 2, { 13, 2 }, 0, 4, 3, 1 }, { 2, { -1, 6 }, 1, 3, 1, 1 },
+    { 1, { 10 }, 0, 1, 3, 1 },      { 1, { 29 }, 0, 5, 2, 1 },    { 1, { 31 }, 0, 3, 4, 2 },
+    { 3, { 2, 5, 0 }, 1, 2, 1, 1 },
 };
 enum { WINDOWS = sizeof window_table / sizeof *window_table };
 

@@ -108,6 +108,10 @@ static void test_movement(void **state)
           DIAG_E0309, NULL);
     CHECK(b, "pad C4", OP_pad, { i }, 1, { LIST(1), LIST(0), LIST(0), attr_f(0.5) }, 4, DIAG_E0315,
           NULL);
+    CHECK(b, "pad C5", OP_pad, { narrow }, 1,
+          { LIST(0, 0, 0, 0, 0, 0, 0, 0), LIST(0, 0, 0, 0, 0, 0, 0, 0),
+            LIST(0, 1, 0, 0, 0, 0, 0, 0) },
+          3, DIAG_E0308, NULL);
     CHECK(b, "flip C1", OP_flip, { x }, 1, { LIST(2) }, 1, DIAG_E0307, NULL);
     CHECK(b, "flip C2", OP_flip, { batch }, 1, { LIST(0) }, 1, DIAG_E0310, NULL);
     CHECK(b, "windows C1", OP_windows, { x }, 1, { attr_i(2), attr_i(1) }, 2, DIAG_E0307, NULL);
