@@ -283,7 +283,7 @@ static void lex_string(Lexer *lx, char quote)
         lex_help(lx, lex_error(lx, DIAG_E0106, begin, lx->pos, "strings stand in double quotes"),
                  "write \"text\"");
     }
-    push(lx, TOK_STR, begin, NULL);
+    push(lx, TOK_STR, begin, closed ? NULL : name_of(lx->cx, "0"));
 }
 
 /* ---- Comments, newlines, operators ---- */

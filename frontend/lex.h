@@ -25,7 +25,7 @@ typedef enum {
 typedef struct {
     TokenKind kind;
     uint32_t begin, end; /* bytes in the source */
-    const char *name;    /* ID: interned, keywords too. NUM: NULL, or "0" if it is malformed */
+    const char *name;    /* ID: interned, keywords too. NUM, STR: NULL, or "0" if malformed */
 } Token;
 
 typedef struct {

@@ -88,6 +88,7 @@ bool parse_close(Parser *p, TokenKind kind, LocId open, const char *what)
         diag_add(p->cx, d, DIAG_LABEL, bracket, "opened here");
         if (at(p, TOK_ASSIGN))
             parse_help(p, d, "`==` compares");
+        parse_help_behind(p, d);
     }
     return false;
 }
@@ -333,6 +334,21 @@ static void skip_statement(Parser *p, uint32_t begin)
     }
 }
 
+bool parse_help_behind(Parser *p, uint32_t d)
+{
+    const Token *t = peek(p);
+    if (at_word(p, KW_if))
+        parse_help(p, d,
+                   "a choice is written `if c { a } else { b }`; per element, `select(c, a, b)`");
+    else if (t->kind == TOK_ID && !strcmp(t->name, "for"))
+        parse_help(
+            p, d,
+            "there are no comprehensions: `scan`, or an operation on whole tensors, does this");
+    else
+        return false;
+    return true;
+}
+
 /* What a person may have meant who wrote more on the line than belongs there. */
 static void help_end(Parser *p, uint32_t d)
 {
@@ -344,6 +360,8 @@ static void help_end(Parser *p, uint32_t d)
             return;
         }
     }
+    if (parse_help_behind(p, d))
+        return;
     if (t->kind == TOK_ASSIGN)
         parse_help(p, d, "`=` stands once in a statement; `==` compares");
     else if (t->kind == TOK_COLON)
@@ -422,6 +440,10 @@ bool parse_open_block(Parser *p, const char *what, LocId *out_open)
         parse_help(p, d, "blocks stand in { }, without `:`");
     else if (at(p, TOK_ASSIGN))
         parse_help(p, d, "`=` gives a value; `==` compares");
+    else if (at(p, TOK_END) && token_is(p, peek_second(p), KW_where))
+        parse_help(p, d, "`where` stands on the line of the result");
+    else if (at_word(p, KW_if))
+        parse_help(p, d, "around declarations write `else { if .. { } }`");
     return false;
 }
 

@@ -71,7 +71,7 @@ static inline bool at_word(const Parser *p, Keyword word)
 /* Something the lexer has reported. */
 static inline bool parse_at_bad(const Parser *p)
 {
-    return at(p, TOK_BAD) || (at(p, TOK_NUM) && peek(p)->name);
+    return at(p, TOK_BAD) || ((at(p, TOK_NUM) || at(p, TOK_STR)) && peek(p)->name);
 }
 void parse_advance(Parser *p);
 bool parse_accept(Parser *p, TokenKind kind);
@@ -102,6 +102,8 @@ uint32_t parse_complain(Parser *p, DiagCode code, LocId loc, const char *format,
     __attribute__((format(printf, 4, 5)));
 uint32_t parse_expected(Parser *p, const char *what);
 void parse_help(Parser *p, uint32_t diag, const char *text);
+/* Helps with what other languages write behind an expression, if that comes next. */
+bool parse_help_behind(Parser *p, uint32_t diag);
 
 /* Ends a statement, entry or member: takes the TOK_END, or stands before `}` or the end of the
  * file; if there is more on the line, fails. Then, after an error, skips to such a place. Always

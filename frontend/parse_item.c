@@ -344,15 +344,20 @@ static bool at_item_head(const Parser *p)
     return false;
 }
 
+static bool at_leftmost(const Parser *p)
+{
+    uint32_t begin = peek(p)->begin;
+    return begin == 0 || p->text[begin - 1] == '\n';
+}
+
 /* Skips what is unreadable at the top level, braces counted, to the next line that begins an item
  * or stands leftmost; what is indented belongs to the line above. */
 static void skip_to_item(Parser *p)
 {
     uint32_t depth = 0;
     for (bool line_begins = false; !at(p, TOK_EOF); parse_advance(p)) {
-        bool leftmost =
-            at(p, TOK_ID) && (peek(p)->begin == 0 || p->text[peek(p)->begin - 1] == '\n');
-        if ((line_begins && !depth && (leftmost || at_item_head(p))) || (depth && parse_at_item(p)))
+        if ((line_begins && !depth && ((at_leftmost(p) && at(p, TOK_ID)) || at_item_head(p))) ||
+            (depth && parse_at_item(p)))
             return;
         depth += at(p, TOK_LBRACE);
         depth -= depth && at(p, TOK_RBRACE);
@@ -402,8 +407,12 @@ void parse_items(Parser *p, AstFile *file)
         uint32_t begin = p->at;
         p->odd_open = p->odd_close = 0;
         if (at_item_head(p)) {
+            uint32_t errors = p->errors;
             vec_push(p->a, &items, parse_item(p));
             parse_end(p, begin, "declaration");
+            bool remains = !at_leftmost(p) || at(p, TOK_RBRACE);
+            if (p->errors > errors && remains && !at_item_head(p))
+                skip_to_item(p);
         } else {
             fail_item(p);
             skip_to_item(p);

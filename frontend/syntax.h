@@ -13,8 +13,8 @@ enum { SYNTAX_MAX_BYTES = 4 << 20, SYNTAX_MAX_DEPTH = 200, SYNTAX_MAX_HEIGHT = 1
 bool syntax_parse(Compiler *cx, uint32_t source, AstFile **out_file);
 
 /* The file in the one layout of `dlcc fmt`, comments kept. The file must have parsed without
- * errors. The text parses to an equal tree (that is checked: NULL is an internal error), and
- * formatting it again changes nothing. It is in the arena of cx; sources are added to cx. */
+ * errors. The text parses to an equal tree (that is checked; if not, or if it is too large, NULL),
+ * and formatting it again changes nothing. It is in the arena of cx; sources are added to cx. */
 const char *syntax_format(Compiler *cx, const AstFile *file);
 
 /* The tree as text, one node a line, without locations, then the comments. */

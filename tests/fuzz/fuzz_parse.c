@@ -1,7 +1,5 @@
-/* fuzz_parse.c: libFuzzer target: any bytes are parsed; errors are printed both ways; what parses
- * is formatted, and the result must be stable. Built by tests/fuzz/build.sh; run as
- *
- *     build/fuzz/fuzz_parse -dict=tests/fuzz/dl.dict CORPUS tests/frontend/programs tests/frontend/diag */
+/* fuzz_parse.c: libFuzzer target: any bytes are parsed; errors are printed both ways; what parses is
+ * formatted, and the result must be stable. tests/fuzz/build.sh builds it and says how to run it. */
 #include "frontend/diag_print.h"
 #include "frontend/syntax.h"
 
