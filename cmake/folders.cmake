@@ -18,6 +18,14 @@ folder_library(dlrt runtime m OpenMP::OpenMP_C)
 folder_library(host runtime/host dlrt ZLIB::ZLIB)
 folder_library(ir ir m)
 folder_library(frontend frontend ir)
+# The standard library, as text in the compiler.
+file(GLOB std_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/frontend/std/*.dl)
+list(SORT std_files)
+string(REPLACE ";" "," std_list "${std_files}")
+set(std_text ${CMAKE_BINARY_DIR}/generated/frontend/std_text.c)
+add_custom_command(OUTPUT ${std_text} DEPENDS ${std_files} ${CMAKE_SOURCE_DIR}/cmake/embed_std.cmake
+  COMMAND ${CMAKE_COMMAND} -DOUT=${std_text} -DFILES=${std_list} -P ${CMAKE_SOURCE_DIR}/cmake/embed_std.cmake VERBATIM)
+target_sources(frontend PRIVATE ${std_text})
 folder_library(passes passes ir)
 # What the cache of objects is keyed by: every source that can change generated code.
 file(GLOB backend_id_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/backend/*.[ch]

@@ -1,0 +1,419 @@
+/* elab_pattern.c: rearrange("b t (h d) -> b h t d", x, h=4) and einsum("b i d, b j d -> b i j", a,
+ * b). Patterns are read and checked here, with carets inside the string; what is left is reshape,
+ * transpose, reshape, and contractions of two operands at a time.
+ *
+ * rearrange: (x, sizes) -> split the grouped axes, permute, merge. A name may stand once on each
+ * side; 1 is an axis of extent 1. */
+#include "frontend/elab.h"
+
+#include <ctype.h>
+#include <string.h>
+
+enum { MAX_NAMES = 24 };
+
+typedef struct {
+    uint32_t name;       /* index into names, or ONE */
+    uint32_t group;      /* axis of the tensor it belongs to */
+    uint32_t begin, end; /* in the pattern */
+} Token;
+enum { ONE = UINT32_MAX };
+
+typedef struct {
+    Token at[MAX_NAMES];
+    uint32_t n, axes;
+} Side;
+
+typedef struct {
+    BuiltinCall *q;
+    const char *text;
+    uint32_t pos;
+    const char *names[MAX_NAMES];
+    uint32_t n_names;
+    Dim size[MAX_NAMES]; /* n == 0: not known */
+    bool known[MAX_NAMES];
+} Pattern;
+
+static bool fail_at(Pattern *p, uint32_t begin, uint32_t end, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static bool fail_at(Pattern *p, uint32_t begin, uint32_t end, const char *format, ...)
+{
+    Elab *e = p->q->e;
+    const AstString *s = p->q->at[0].val.string.ast;
+    va_list args;
+    va_start(args, format);
+    const char *message = arena_vprintf(e->a, format, args);
+    va_end(args);
+    LocId loc = s ? ast_string_loc(e->cx, s, begin, end) : p->q->at[0].loc;
+    diag_report(e->cx, DIAG_E0341, loc_here(e, loc), "%s", message);
+    return false;
+}
+
+static void skip_blanks(Pattern *p)
+{
+    while (p->text[p->pos] == ' ')
+        p->pos++;
+}
+
+static uint32_t name_index(Pattern *p, uint32_t begin, uint32_t end, bool add)
+{
+    for (uint32_t i = 0; i < p->n_names; i++)
+        if (strlen(p->names[i]) == end - begin &&
+            !strncmp(p->names[i], p->text + begin, end - begin))
+            return i;
+    if (!add || p->n_names == MAX_NAMES)
+        return UINT32_MAX;
+    p->names[p->n_names] = arena_strndup(p->q->e->a, p->text + begin, end - begin);
+    return p->n_names++;
+}
+
+/* Names, 1 and groups up to a comma, an arrow or the end. `add`: names may be new. */
+static bool read_side(Pattern *p, bool add, Side *out)
+{
+    bool grouped = false;
+    *out = (Side){ 0 };
+    for (;;) {
+        skip_blanks(p);
+        uint32_t begin = p->pos;
+        char c = p->text[begin];
+        if (!c || c == ',' || (c == '-' && p->text[begin + 1] == '>'))
+            break;
+        if (c == '(' || c == ')') {
+            if (grouped == (c == '('))
+                return fail_at(p, begin, begin + 1,
+                               c == '(' ? "groups do not nest" : "`)` without `(`");
+            grouped = !grouped;
+            out->axes += c == ')';
+            p->pos++;
+            continue;
+        }
+        while (isalnum((unsigned char)p->text[p->pos]) || p->text[p->pos] == '_')
+            p->pos++;
+        uint32_t end = p->pos;
+        bool one = end == begin + 1 && c == '1';
+        if (end == begin)
+            return fail_at(p, begin, begin + 1, "a pattern has names, 1, ( ), commas and ->");
+        if (isdigit((unsigned char)c) && !one)
+            return fail_at(p, begin, end,
+                           "only 1 may stand as a number; give other sizes as name=size");
+        if (out->n == MAX_NAMES)
+            return fail_at(p, begin, end, "too many names");
+        uint32_t name = one ? ONE : name_index(p, begin, end, add);
+        if (!one && name == UINT32_MAX)
+            return fail_at(p, begin, end, "`%.*s` is not on the left side", (int)(end - begin),
+                           p->text + begin);
+        for (uint32_t i = 0; !one && i < out->n; i++)
+            if (out->at[i].name == name)
+                return fail_at(p, begin, end, "`%s` stands twice", p->names[name]);
+        out->at[out->n++] = (Token){ name, out->axes, begin, end };
+        out->axes += !grouped;
+    }
+    return !grouped || fail_at(p, p->pos, p->pos + 1, "`(` without `)`");
+}
+
+static bool read_arrow(Pattern *p)
+{
+    skip_blanks(p);
+    if (p->text[p->pos] != '-' || p->text[p->pos + 1] != '>')
+        return fail_at(p, p->pos, p->pos + 1, "`->` is missing");
+    p->pos += 2;
+    return true;
+}
+
+/* ---- rearrange ---- */
+
+/* Sizes of the names in one axis of the operand: all but one must be known. */
+static bool size_axis(Pattern *p, const Side *in, uint32_t axis, Dim extent)
+{
+    int64_t known = 1;
+    uint32_t open = UINT32_MAX, begin = UINT32_MAX, end = 0, batched = 0;
+    for (uint32_t i = 0; i < in->n; i++) {
+        const Token *t = &in->at[i];
+        if (t->group != axis)
+            continue;
+        begin = begin < t->begin ? begin : t->begin, end = t->end;
+        if (t->name == ONE)
+            continue;
+        if (p->known[t->name]) {
+            batched |= p->size[t->name].k != 0;
+            if (__builtin_mul_overflow(known, p->size[t->name].n, &known))
+                return fail_at(p, begin, end, "the sizes overflow");
+        } else if (open != UINT32_MAX) {
+            return fail_at(p, begin, end,
+                           "the sizes of `%s` and `%s` cannot both be inferred; give one as %s=..",
+                           p->names[open], p->names[t->name], p->names[t->name]);
+        } else {
+            open = t->name;
+        }
+    }
+    const char *text = val_text(p->q->e, val_of_dim(extent));
+    if (begin == UINT32_MAX) /* an empty group */
+        return extent.n == 1 || fail_at(p, 0, 1, "`()` stands for an extent of 1");
+    if (open == UINT32_MAX)
+        return (known == extent.n && (batched != 0) == (extent.k != 0)) ||
+               fail_at(p, begin, end, "this axis has %s elements, its parts have %lld", text,
+                       (long long)known);
+    if (known <= 0 || extent.n % known || (!batched && extent.k % known))
+        return fail_at(p, begin, end, "an axis of %s does not divide into parts of %lld", text,
+                       (long long)known);
+    p->size[open] = (Dim){ extent.n / known, batched ? 0 : extent.k / known };
+    p->known[open] = true;
+    return true;
+}
+
+static bool read_sizes(Pattern *p, const Args *args)
+{
+    Elab *e = p->q->e;
+    for (uint32_t i = 0; i < args->n; i++) {
+        const Arg *a = &args->at[i];
+        uint32_t name;
+        for (name = 0; name < p->n_names && strcmp(p->names[name], a->name); name++)
+            ;
+        if (name == p->n_names) {
+            diag_report(e->cx, DIAG_E0404, loc_here(e, a->loc),
+                        "`%s` does not stand in the pattern", a->name);
+            return false;
+        }
+        Shape one;
+        Arg size = *a;
+        if (!vals_to_shape(e, &size, 1, a->loc, &one) || one.rank != 1)
+            return false;
+        p->size[name] = one.dim[0];
+        p->known[name] = true;
+    }
+    return true;
+}
+
+static NodeId rearranged(Pattern *p, const Side *in, const Side *out, NodeId x)
+{
+    Graph *g = p->q->e->g;
+    Shape split = { 0 }, merged = { .rank = out->axes };
+    int64_t perm[MAX_RANK], place[MAX_NAMES];
+    for (uint32_t i = 0; i < in->n; i++)
+        if (in->at[i].name != ONE) {
+            if (split.rank == MAX_RANK) {
+                fail_at(p, in->at[i].begin, in->at[i].end, "more than %d axes", MAX_RANK);
+                return NODE_NONE;
+            }
+            place[in->at[i].name] = split.rank;
+            split.dim[split.rank++] = p->size[in->at[i].name];
+        }
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < out->axes; i++)
+        merged.dim[i] = dim_of(1);
+    for (uint32_t i = 0; i < out->n; i++) {
+        const Token *t = &out->at[i];
+        if (t->name == ONE)
+            continue;
+        perm[n++] = place[t->name];
+        Dim *d = &merged.dim[t->group], s = p->size[t->name];
+        int64_t k = d->k || s.k ? (d->k ? d->k : d->n) * (s.k ? s.k : s.n) : 0;
+        if (d->k && s.k) {
+            fail_at(p, t->begin, t->end, "two axes of the batch in one group");
+            return NODE_NONE;
+        }
+        *d = (Dim){ d->n * s.n, k };
+    }
+    x = b_reshape(g, x, &split);
+    bool moved = false;
+    for (uint32_t i = 0; i < n; i++)
+        moved |= perm[i] != i;
+    if (moved)
+        x = b_transpose(g, x, perm);
+    return b_reshape(g, x, &merged);
+}
+
+static Val call_rearrange(BuiltinCall *q)
+{
+    Elab *e = q->e;
+    if (q->at[1].val.kind == VAL_STRING) { /* x |> rearrange("..") */
+        Arg x = q->at[0];
+        q->at[0] = q->at[1], q->at[1] = x;
+    }
+    if (q->at[0].val.kind != VAL_STRING) {
+        report_kind(e, q->at[0].loc, "a pattern", q->at[0].val);
+        return val_error();
+    }
+    Pattern p = { .q = q, .text = q->at[0].val.string.text };
+    Side in, out;
+    NodeId x = arg_tensor(q, 1);
+    if (x == NODE_NONE || !read_side(&p, true, &in) || !read_arrow(&p) ||
+        !read_side(&p, false, &out))
+        return val_error();
+    Shape shape = *graph_shape(e->g, x);
+    if (p.text[p.pos] || out.axes > MAX_RANK) {
+        fail_at(&p, p.pos, p.pos + 1,
+                p.text[p.pos] ? "`rearrange` has one operand" : "too many axes");
+        return val_error();
+    }
+    if (in.axes != shape.rank) {
+        fail_at(&p, 0, in.n ? in.at[in.n - 1].end : 1, "the pattern has %u axes, the tensor is %s",
+                in.axes, val_text(e, val_node(x)));
+        return val_error();
+    }
+    if (!read_sizes(&p, &q->rest))
+        return val_error();
+    for (uint32_t axis = 0; axis < in.axes; axis++)
+        if (!size_axis(&p, &in, axis, shape.dim[axis]))
+            return val_error();
+    for (uint32_t i = 0; i < in.n; i++) {
+        bool kept = in.at[i].name == ONE;
+        for (uint32_t k = 0; k < out.n; k++)
+            kept |= out.at[k].name == in.at[i].name;
+        if (!kept) {
+            fail_at(&p, in.at[i].begin, in.at[i].end,
+                    "`%s` is not on the right side; sum or index it away first",
+                    p.names[in.at[i].name]);
+            return val_error();
+        }
+    }
+    set_loc(e, q->loc);
+    Val v = val_node(rearranged(&p, &in, &out, x));
+    v.untyped = q->at[1].val.kind == VAL_TENSOR && q->at[1].val.untyped;
+    return v;
+}
+
+/* ---- einsum ---- */
+
+typedef struct {
+    NodeId node;
+    char letters[MAX_RANK + 1];
+} Operand;
+
+static bool side_letters(Pattern *p, const Side *s, char *out)
+{
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (s->at[i].name == ONE || s->axes != s->n)
+            return fail_at(p, s->at[i].begin, s->at[i].end,
+                           "`einsum` has names only, without 1 and groups");
+        if (i == MAX_RANK)
+            return fail_at(p, s->at[i].begin, s->at[i].end, "too many axes");
+        out[i] = (char)('a' + s->at[i].name);
+    }
+    out[s->n] = 0;
+    return true;
+}
+
+static bool read_operand(Pattern *p, uint32_t number, Val v, Dtype t, LocId loc, Operand *out)
+{
+    Elab *e = p->q->e;
+    Side side;
+    if (!read_side(p, true, &side) || !side_letters(p, &side, out->letters))
+        return false;
+    out->node = val_to_node(e, v, t, loc);
+    if (out->node == NODE_NONE)
+        return false;
+    const Shape *s = graph_shape(e->g, out->node);
+    if (s->rank != side.n)
+        return fail_at(p, side.n ? side.at[0].begin : 0, side.n ? side.at[side.n - 1].end : 1,
+                       "operand %u has %u axes in the pattern and is %s", number + 1, side.n,
+                       val_text(e, val_node(out->node)));
+    for (uint32_t i = 0; i < side.n; i++) {
+        uint32_t name = side.at[i].name;
+        if (p->known[name] && !dim_equal(p->size[name], s->dim[i]))
+            return fail_at(p, side.at[i].begin, side.at[i].end, "`%s` is %s here and %s before",
+                           p->names[name], val_text(e, val_of_dim(s->dim[i])),
+                           val_text(e, val_of_dim(p->size[name])));
+        p->known[name] = true;
+        p->size[name] = s->dim[i];
+    }
+    return true;
+}
+
+/* Contracts a and b, keeping what the result or a later operand names. */
+static bool contract(Elab *e, Operand *a, const Operand *b, const char *needed)
+{
+    char kept[2 * MAX_RANK + 1];
+    uint32_t n = 0;
+    for (int side = 0; side < 2; side++)
+        for (const char *l = side ? b->letters : a->letters; *l; l++)
+            if (strchr(needed, *l) && !memchr(kept, *l, n))
+                kept[n++] = *l;
+    kept[n] = 0;
+    if (n > MAX_RANK)
+        return false;
+    a->node = b_dot(e->g, a->node, b->node,
+                    arena_printf(e->a, "%s,%s->%s", a->letters, b->letters, kept));
+    memcpy(a->letters, kept, n + 1);
+    return a->node != NODE_NONE;
+}
+
+/* One operand: sums over what the result lacks, then its order. */
+static NodeId finish(Elab *e, Operand *a, const char *out)
+{
+    int64_t axes[MAX_RANK], perm[MAX_RANK];
+    uint32_t n = 0, kept = 0;
+    for (uint32_t i = 0; a->letters[i]; i++) {
+        if (!strchr(out, a->letters[i]))
+            axes[n++] = i;
+        else
+            a->letters[kept++] = a->letters[i];
+    }
+    a->letters[kept] = 0;
+    NodeId x = n ? b_reduce(e->g, OP_reduce_sum, a->node, axes, n, false) : a->node;
+    if (!strcmp(a->letters, out))
+        return x;
+    for (uint32_t i = 0; out[i]; i++)
+        perm[i] = strchr(a->letters, out[i]) - a->letters;
+    return b_transpose(e->g, x, perm);
+}
+
+static Val call_einsum(BuiltinCall *q)
+{
+    Elab *e = q->e;
+    Operand ops[8];
+    Side right;
+    char out[MAX_RANK + 1], needed[MAX_RANK * 8 + 1];
+    if (q->at[0].val.kind != VAL_STRING) {
+        report_kind(e, q->at[0].loc, "a pattern", q->at[0].val);
+        return val_error();
+    }
+    Pattern p = { .q = q, .text = q->at[0].val.string.text };
+    Dtype t = DT_COUNT;
+    for (uint32_t i = 0; i < q->rest.n && t == DT_COUNT; i++)
+        t = val_dtype_of(e, q->rest.at[i].val);
+    for (uint32_t i = 0; i < q->rest.n && i < 8; i++) {
+        if (!read_operand(&p, i, q->rest.at[i].val, t == DT_COUNT ? DT_F32 : t, q->rest.at[i].loc,
+                          &ops[i]))
+            return val_error();
+        if (i + 1 < q->rest.n && p.text[p.pos++] != ',') {
+            p.pos--;
+            break;
+        }
+    }
+    skip_blanks(&p);
+    if (!q->rest.n || q->rest.n > 8 || p.text[p.pos] != '-') {
+        fail_at(&p, p.pos, p.pos + 1,
+                "the pattern has another number of operands than the call, which has %u",
+                q->rest.n);
+        return val_error();
+    }
+    if (!read_arrow(&p) || !read_side(&p, false, &right) || !side_letters(&p, &right, out))
+        return val_error();
+    if (p.text[p.pos]) {
+        fail_at(&p, p.pos, p.pos + 1, "the pattern goes on after its result");
+        return val_error();
+    }
+    set_loc(e, q->loc);
+    for (uint32_t i = 1; i < q->rest.n; i++) {
+        strcpy(needed, out);
+        for (uint32_t k = i + 1; k < q->rest.n; k++)
+            strcat(needed, ops[k].letters);
+        if (i + 1 == q->rest.n) { /* the last one gives the order asked for */
+            ops[0].node =
+                b_dot(e->g, ops[0].node, ops[i].node,
+                      arena_printf(e->a, "%s,%s->%s", ops[0].letters, ops[i].letters, out));
+            return val_node(ops[0].node);
+        }
+        if (!contract(e, &ops[0], &ops[i], needed)) {
+            fail_at(&p, 0, 1, "a product on the way has more than %d axes", MAX_RANK);
+            return val_error();
+        }
+    }
+    return val_node(finish(e, &ops[0], out));
+}
+
+const Builtin pattern_builtins[] = {
+    { "einsum", "pattern, tensors*", call_einsum },
+    { "rearrange", "pattern, x, sizes&", call_rearrange },
+    { NULL, NULL, NULL },
+};
