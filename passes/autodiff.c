@@ -16,6 +16,8 @@
 
 #include "passes/pass.h"
 
+#include <stdlib.h>
+
 typedef VEC(NodeId) NodeList;
 
 typedef struct {
@@ -59,6 +61,71 @@ static void add_contribution(Grad *q, uint32_t operand, NodeId dx)
     if (!s->adjoints[x].n)
         s->giver[x] = s->node;
     vec_push(s->scratch, &s->adjoints[x], dx);
+}
+
+/* The axis along which a node pads with zeros, if it does nothing else; -1: another node. */
+static int padded_axis(const Graph *g, NodeId id)
+{
+    if (graph_node(g, id)->op != OP_pad || graph_attr(g, id, "value")->f != 0)
+        return -1;
+    const int64_t *low = graph_attr(g, id, "low")->ints, *high = graph_attr(g, id, "high")->ints;
+    const int64_t *interior = graph_attr(g, id, "interior")->ints;
+    int axis = -1;
+    for (uint32_t i = 0; i < graph_shape(g, id)->rank; i++) {
+        if (interior[i] || (axis >= 0 && (low[i] || high[i])))
+            return -1;
+        if (low[i] || high[i])
+            axis = (int)i;
+    }
+    return axis;
+}
+
+typedef struct {
+    int64_t begin, end;
+    NodeId inside, pad;
+} Tile;
+
+static int tile_order(const void *a, const void *b)
+{
+    const Tile *s = a, *t = b;
+    if (s->begin != t->begin)
+        return s->begin < t->begin ? -1 : 1;
+    return s->pad < t->pad ? -1 : s->pad > t->pad;
+}
+
+/* Derivatives of slices are pads. Where the pads of one axis cover it, each place once, they are
+ * laid side by side instead of added: the list gets one concat in their place. */
+static void join_tiles(Graph *g, Arena *scratch, NodeList *list)
+{
+    NodeList inside = { 0 }, rest = { 0 };
+    Tile *tiles = arena_new_array(scratch, Tile, list->n);
+    int axis = -1;
+    for (uint32_t i = 0; i < list->n && axis < 0; i++)
+        axis = padded_axis(g, list->at[i]);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < list->n; i++) {
+        NodeId t = list->at[i];
+        if (axis < 0 || padded_axis(g, t) != axis) {
+            vec_push(scratch, &rest, t);
+            continue;
+        }
+        NodeId x = graph_operand(g, t, 0);
+        int64_t begin = graph_attr(g, t, "low")->ints[axis];
+        tiles[n++] = (Tile){ begin, begin + graph_shape(g, x)->dim[axis].n, x, t };
+    }
+    if (n < 2)
+        return;
+    qsort(tiles, n, sizeof *tiles, tile_order);
+    bool covers = tiles[0].begin == 0;
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t next = i + 1 < n ? tiles[i + 1].begin : graph_shape(g, tiles[i].pad)->dim[axis].n;
+        covers &= tiles[i].end == next;
+        vec_push(scratch, &inside, tiles[i].inside);
+    }
+    if (!covers)
+        return;
+    vec_push(scratch, &rest, b_concat(g, inside.at, n, (uint32_t)axis));
+    *list = rest;
 }
 
 static NodeId sum_adjoint(Graph *g, const NodeList *list)
@@ -121,8 +188,11 @@ static bool step_back(Sweep *s, NodeId y, NodeId dy)
                .add = add_contribution,
                .needs = operand_needs,
                .state = s };
+    uint32_t errors = g->unit->cx->errors;
     g->loc = n.loc;
     s->rules->apply(&q, s->rules->state);
+    if (g->failed && g->unit->cx->errors > errors)
+        return false; /* the rule said what it cannot do */
     return !g->failed || pass_internal(g->unit, n.loc, "the derivative of `%s` is ill-typed",
                                        op_defs[n.op]->name);
 }
@@ -161,6 +231,7 @@ static bool sweep(Graph *g, const Rules *rules, NodeId y, const NodeId *x, uint3
         if (!s.adjoints[s.node].n)
             continue;
         g->loc = graph_node(g, s.node)->loc;
+        join_tiles(g, scratch, &s.adjoints[s.node]);
         total[s.node] = sum_adjoint(g, &s.adjoints[s.node]);
         ok = step_back(&s, y, total[s.node]);
     }

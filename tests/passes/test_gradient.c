@@ -211,6 +211,33 @@ static void halves_are_summed_wide(void **state)
     compiler_free(f.cx);
 }
 
+/* x split in three, as gates are: the derivative is three parts side by side, not three sums. */
+static void slices_that_tile_become_one_concat(void **state)
+{
+    (void)state;
+    for (int whole = 0; whole < 2; whole++) {
+        Fixture f = fixture();
+        Shape s = { .rank = 2, .dim = { dim_of(2), dim_of(6) } };
+        NodeId x = graph_input(f.g, (Input){ .name = "x", .dtype = DT_F64, .shape = s }),
+               y = NODE_NONE;
+        for (int64_t i = 0; i < 2 + whole; i++) {
+            NodeId part =
+                b_unary(f.g, i ? OP_tanh : OP_exp, b_slice_axis(f.g, x, 1, 2 * i, 2 * i + 2));
+            NodeId sum = b_reduce(f.g, OP_reduce_sum, part, (int64_t[]){ 0, 1 }, 2, false);
+            y = i ? b_add(f.g, y, sum) : sum;
+        }
+        graph_output(f.g, "dx", grad(f.g, y, x), -1);
+        assert_true(pass_autodiff(f.u));
+        const Graph *g = f.u->entries.at[0].graph;
+        NodeId dx = g->outputs.at[0].node;
+        assert_int_equal(graph_node(g, dx)->op, whole ? OP_concat : OP_add);
+        assert_int_equal(graph_node(g, dx)->count, whole ? 3 : 2);
+        for (uint32_t i = 0; whole && i < 3; i++) /* the exp of part 0 is its own derivative */
+            assert_int_equal(graph_node(g, graph_operand(g, dx, i))->op == OP_exp, i == 0);
+        compiler_free(f.cx);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -224,6 +251,7 @@ int main(void)
         cmocka_unit_test(nodes_inherit_places),
         cmocka_unit_test(op_without_derivative_is_named),
         cmocka_unit_test(halves_are_summed_wide),
+        cmocka_unit_test(slices_that_tile_become_one_concat),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
