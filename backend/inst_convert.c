@@ -231,38 +231,22 @@ LLVMValueRef inst_cast(Emit *e, Dtype from, Dtype to, LLVMValueRef v)
 
 /* ---- Philox4x32-10 ---- */
 
-/* High and low words of a 32x32 product in each lane. Vectors multiply even and odd lanes apart: the machine's 32x32 product
- * takes the low half of each 64-bit lane. */
-static void multiply_words(Emit *e, LLVMValueRef a, uint32_t constant, LLVMValueRef *out_high, LLVMValueRef *out_low)
+/* Counter c[0..4) and key c[4..6), as one round leaves them.
+ * Words live in the low halves of i64 lanes and whatever is above them is ignored: the machine's product of low halves is then a word
+ * to the next round as it is, and its other word one shift away. */
+static void philox_round(Emit *e, LLVMValueRef *c, int lanes)
 {
-    int lanes = emit_lanes(a);
-    if (lanes == 1) {
-        LLVMValueRef p = LLVMBuildMul(e->b, LLVMBuildZExt(e->b, a, e->i64, ""), emit_i64(e, constant), "");
-        *out_high = LLVMBuildTrunc(e->b, LLVMBuildLShr(e->b, p, emit_i64(e, 32), ""), e->i32, "");
-        *out_low = LLVMBuildTrunc(e->b, p, e->i32, "");
-        return;
+    LLVMValueRef up = int_like(e, c[0], DT_I64, 32), low = int_like(e, c[0], DT_I64, 0xffffffff), k[2];
+    for (int i = 0; i < 2; i++) {
+        k[i] = emit_lanes(c[4 + i]) < lanes ? emit_splat(e, c[4 + i], lanes) : c[4 + i];
+        c[4 + i] = LLVMBuildAdd(e->b, c[4 + i], int_like(e, c[4 + i], DT_I64, i ? 0xbb67ae85 : 0x9e3779b9), "");
     }
-    int half = lanes / 2;
-    LLVMTypeRef wide = emit_vector(e->i64, half);
-    LLVMValueRef low_word = emit_splat(e, emit_i64(e, 0xffffffff), half), c = emit_splat(e, emit_i64(e, constant), half);
-    LLVMValueRef shift = emit_splat(e, emit_i64(e, 32), half), high_word = LLVMBuildNot(e->b, low_word, "");
-    LLVMValueRef pairs = LLVMBuildBitCast(e->b, a, wide, "");
-    LLVMValueRef even = LLVMBuildMul(e->b, LLVMBuildAnd(e->b, pairs, low_word, ""), c, "");
-    LLVMValueRef odd = LLVMBuildMul(e->b, LLVMBuildLShr(e->b, pairs, shift, ""), c, "");
-    LLVMValueRef high = LLVMBuildOr(e->b, LLVMBuildLShr(e->b, even, shift, ""), LLVMBuildAnd(e->b, odd, high_word, ""), "");
-    LLVMValueRef low = LLVMBuildOr(e->b, LLVMBuildAnd(e->b, even, low_word, ""), LLVMBuildShl(e->b, odd, shift, ""), "");
-    *out_high = LLVMBuildBitCast(e->b, high, LLVMTypeOf(a), "");
-    *out_low = LLVMBuildBitCast(e->b, low, LLVMTypeOf(a), "");
-}
-
-static LLVMValueRef low_word_of(Emit *e, LLVMValueRef v)
-{
-    return LLVMBuildTrunc(e->b, v, emit_type(e, DT_U32, emit_lanes(v)), "");
-}
-
-static LLVMValueRef high_word_of(Emit *e, LLVMValueRef v)
-{
-    return low_word_of(e, LLVMBuildLShr(e->b, v, int_like(e, v, DT_I64, 32), ""));
+    LLVMValueRef p0 = LLVMBuildMul(e->b, LLVMBuildAnd(e->b, c[0], low, ""), int_like(e, c[0], DT_I64, 0xd2511f53), "");
+    LLVMValueRef p1 = LLVMBuildMul(e->b, LLVMBuildAnd(e->b, c[2], low, ""), int_like(e, c[0], DT_I64, 0xcd9e8d57), "");
+    c[0] = LLVMBuildXor(e->b, LLVMBuildXor(e->b, LLVMBuildLShr(e->b, p1, up, ""), c[1], ""), k[0], "");
+    c[2] = LLVMBuildXor(e->b, LLVMBuildXor(e->b, LLVMBuildLShr(e->b, p0, up, ""), c[3], ""), k[1], "");
+    c[1] = p1;
+    c[3] = p0;
 }
 
 void inst_philox(Emit *e, LLVMValueRef element, LLVMValueRef step, uint64_t site, LLVMValueRef key, LLVMValueRef out_words[4])
@@ -270,30 +254,19 @@ void inst_philox(Emit *e, LLVMValueRef element, LLVMValueRef step, uint64_t site
     int lanes = emit_lanes(element);
     lanes = emit_lanes(step) > lanes ? emit_lanes(step) : lanes;
     lanes = emit_lanes(key) > lanes ? emit_lanes(key) : lanes;
-    LLVMValueRef stir = LLVMBuildMul(e->b, high_word_of(e, step), int_like(e, step, DT_U32, 0x9e3779b9), "");
-    stir = LLVMBuildXor(e->b, stir, int_like(e, step, DT_U32, (int64_t)(uint32_t)site), "");
-    LLVMValueRef c[4] = { low_word_of(e, element), high_word_of(e, element), low_word_of(e, step), stir };
-    LLVMValueRef k[2] = { low_word_of(e, key), high_word_of(e, key) };
+    LLVMValueRef in[] = { element, step }, key_up = int_like(e, key, DT_I64, 32);
+    for (int i = 0; i < 2; i++)
+        if (emit_lanes(in[i]) < lanes)
+            in[i] = emit_splat(e, in[i], lanes);
+    LLVMValueRef up = int_like(e, in[0], DT_I64, 32);
+    LLVMValueRef stir = LLVMBuildMul(e->b, LLVMBuildLShr(e->b, in[1], up, ""), int_like(e, in[1], DT_I64, 0x9e3779b9), "");
+    stir = LLVMBuildXor(e->b, stir, int_like(e, in[1], DT_I64, (int64_t)(uint32_t)site), "");
+    LLVMValueRef c[6] = { in[0], LLVMBuildLShr(e->b, in[0], up, ""), in[1], stir, key, LLVMBuildLShr(e->b, key, key_up, "") };
+    EmitLoop l; /* two rounds a trip: ten in a row would be most of a kernel's code */
+    emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, 5), 1, c, 6);
+    philox_round(e, c, lanes);
+    philox_round(e, c, lanes);
+    emit_loop_end(e, &l);
     for (int i = 0; i < 4; i++)
-        if (emit_lanes(c[i]) < lanes)
-            c[i] = emit_splat(e, c[i], lanes);
-    for (int round = 0; round < 10; round++) {
-        LLVMValueRef high0, low0, high1, low1, k0 = k[0], k1 = k[1];
-        multiply_words(e, c[0], 0xd2511f53, &high0, &low0);
-        multiply_words(e, c[2], 0xcd9e8d57, &high1, &low1);
-        if (emit_lanes(k0) < lanes) {
-            k0 = emit_splat(e, k0, lanes);
-            k1 = emit_splat(e, k1, lanes);
-        }
-        LLVMValueRef first = LLVMBuildXor(e->b, LLVMBuildXor(e->b, high1, c[1], ""), k0, "");
-        LLVMValueRef third = LLVMBuildXor(e->b, LLVMBuildXor(e->b, high0, c[3], ""), k1, "");
-        c[0] = first;
-        c[1] = low1;
-        c[2] = third;
-        c[3] = low0;
-        k[0] = LLVMBuildAdd(e->b, k[0], int_like(e, k[0], DT_U32, 0x9e3779b9), "");
-        k[1] = LLVMBuildAdd(e->b, k[1], int_like(e, k[1], DT_U32, 0xbb67ae85), "");
-    }
-    for (int i = 0; i < 4; i++)
-        out_words[i] = c[i];
+        out_words[i] = LLVMBuildTrunc(e->b, c[i], emit_type(e, DT_U32, lanes), "");
 }

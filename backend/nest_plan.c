@@ -173,10 +173,19 @@ static int element_bytes(const Nest *n, const KernelStage *s)
     return wide && !narrow ? 8 : 4;
 }
 
-/* Lanes for an axis of at most `extent`: no more than the power of two that holds it. */
-static int lanes_for(const Nest *n, int bytes, int64_t extent)
+static bool has_random(const KernelStage *s)
 {
-    int lanes = target_lanes(n->e->target, (size_t)bytes);
+    for (InstId i = 0; i < s->insts.n; i++)
+        if (s->insts.at[i].kind == INST_RANDOM)
+            return true;
+    return false;
+}
+
+/* Lanes for an axis of at most `extent`: no more than the power of two that holds it. Random words come out of one long chain
+ * of multiplications: two registers a vector hide its latency where there are registers for that. */
+static int lanes_for(const Nest *n, int bytes, bool random, int64_t extent)
+{
+    int lanes = target_lanes(n->e->target, (size_t)bytes) * (random && n->e->target->vector_registers >= 32 ? 2 : 1);
     while (lanes > 1 && lanes / 2 >= extent)
         lanes /= 2;
     return lanes;
@@ -209,7 +218,7 @@ static double axis_cost(const Nest *n, const NestStage *s, uint32_t axis)
 {
     const KernelStage *stage = s->s;
     int64_t extent = axis_extent(n, axis);
-    int width = lanes_for(n, element_bytes(n, stage), extent);
+    int width = lanes_for(n, element_bytes(n, stage), has_random(stage), extent);
     double lanes = extent < 1 ? 1 : (double)extent / ceil((double)extent / width), sums = 1, cost = 0, after = 0;
     bool reduced = is_reduced(stage, axis);
     for (uint32_t i = 0; i < stage->n_reduced; i++)
@@ -292,7 +301,7 @@ static void choose_stage_vector(Nest *n, NestStage *s)
     order_loops(s, axis);
     int64_t extent = axis_extent(n, (uint32_t)axis);
     s->lane_axis = axis;
-    s->lanes = lanes_for(n, element_bytes(n, s->s), extent);
+    s->lanes = lanes_for(n, element_bytes(n, s->s), has_random(s->s), extent);
     s->copies = copies_for(stage_weight(s), s->n_loops > s->n_free, extent, s->lanes);
     if (s->vector >= (int)s->n_free) {
         s->copies = NEST_REDUCE_LANES / s->lanes;
@@ -308,8 +317,9 @@ static void choose_grid_vector(Nest *n)
     int64_t extent = axis_extent(n, n->k->grid - 1);
     double weight = 0;
     int bytes = 8;
-    bool sums = false;
+    bool sums = false, random = false;
     for (uint32_t i = 0; i < n->k->stages.n; i++) {
+        random |= has_random(&n->k->stages.at[i]);
         int b = element_bytes(n, &n->k->stages.at[i]);
         bytes = b < bytes ? b : bytes;
         weight += stage_weight(&n->stages[i]);
@@ -317,7 +327,7 @@ static void choose_grid_vector(Nest *n)
     }
     if (extent > n->k->block)
         extent = n->k->block;
-    n->grid_width = lanes_for(n, bytes, extent);
+    n->grid_width = lanes_for(n, bytes, random, extent);
     n->grid_copies = copies_for(weight, sums, extent, n->grid_width);
     n->grid_lanes = n->grid_width > 1;
     for (uint32_t i = 0; i < n->k->stages.n; i++) {

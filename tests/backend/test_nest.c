@@ -336,10 +336,221 @@ static void test_random(void **state)
     }
 }
 
+/* ---- Shapes by hand ---- */
+
+static Gen hand_made(const Dim *extents, uint32_t n_axes, uint32_t grid, int64_t block, int32_t vector)
+{
+    Gen g = { .arena = arena_new(), .state = 99 };
+    g.k = nest_kernel(g.arena, extents, n_axes, grid, block, vector);
+    return g;
+}
+
+static void finish(Gen *g, const KernelStage *stages, int n)
+{
+    for (int i = 0; i < n; i++)
+        vec_push(g->arena, &g->k->stages, stages[i]);
+    check(g, BATCH_MAX);
+    arena_free(g->arena);
+}
+
+/* dx[index[t], c] += dy[t, c]: lanes are columns. */
+static void test_indexed_add(void **state)
+{
+    (void)state;
+    const Dim d[] = { dim_of(37), dim_of(50) };
+    Gen g = hand_made(d, 2, 1, 20, 0);
+    KernelStage s = { .reduced_axes = { 1 }, .n_reduced = 1 };
+    Affine from = { .coef = { 1, 37 } };
+    InstId index = nest_load(g.arena, g.k, &s, new_operand(&g, DT_I64, 50, false), affine_axis(1));
+    InstId v = nest_load(g.arena, g.k, &s, new_operand(&g, DT_F32, 37 * 50, false), from);
+    s.body_insts = s.insts.n;
+    nest_store(g.arena, &s, new_operand(&g, DT_F32, 37 * 20, true), affine_axis(0), v, STORE_ADD, true);
+    KernelAccess *x = &s.accesses.at[s.stores.at[0].access];
+    x->index = index;
+    x->index_stride = 37;
+    x->index_extent = 20;
+    finish(&g, &s, 1);
+}
+
+/* A histogram: all lanes may meet at one element; the counts are exact. */
+static void test_histogram(void **state)
+{
+    (void)state;
+    for (int vector = VECTOR_NONE; vector <= VECTOR_INNER; vector++) {
+        const Dim d = dim_of(123);
+        Gen g = hand_made(&d, 1, 0, 1, vector);
+        KernelStage s = { .reduced_axes = { 0 }, .n_reduced = 1 };
+        InstId index = nest_load(g.arena, g.k, &s, new_operand(&g, DT_I64, 123, false), affine_axis(0));
+        InstId one = nest_inst(g.arena, &s, (KernelInst){ .kind = INST_CONST, .dtype = DT_I32, .i = 1 });
+        s.body_insts = s.insts.n;
+        nest_store(g.arena, &s, new_operand(&g, DT_I32, 20, true), affine_const(0), one, STORE_ADD, true);
+        KernelAccess *x = &s.accesses.at[s.stores.at[0].access];
+        x->index = index;
+        x->index_stride = 1;
+        x->index_extent = 20;
+        finish(&g, &s, 1);
+    }
+}
+
+/* y = exp(x - max) / sum, by way of what earlier stages left: in scratch, or in the result itself. */
+static void softmax_stages(int64_t columns, int32_t vector, bool scratch, Dim rows)
+{
+    const Dim d[] = { rows, dim_of(columns), dim_of(columns), dim_of(columns) };
+    Gen g = hand_made(d, 4, 1, 3, vector);
+    Arena *a = g.arena;
+    KernelStage s[3] = { { .reduced_axes = { 1 }, .n_reduced = 1 }, { .reduced_axes = { 2 }, .n_reduced = 1 }, { .free_axes = { 3 }, .n_free = 1 } };
+    uint32_t x = new_operand(&g, DT_F32, rows.n * columns, false), y = new_operand(&g, DT_F32, rows.n * columns, true);
+    Affine at[3], tile[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        at[i] = affine_axis(i + 1);
+        at[i].coef[0] = columns;
+        tile[i] = scratch ? affine_axis(i + 1) : at[i];
+    }
+    uint32_t keep = y;
+    if (scratch) {
+        vec_push(a, &g.k->buffers, (KernelBuffer){ .dtype = DT_F32, .scratch = columns, .written = true });
+        keep = g.k->buffers.n - 1;
+    }
+    InstId v = nest_load(a, g.k, &s[0], x, at[0]);
+    s[0].body_insts = s[0].insts.n;
+    vec_push(a, &s[0].accums, (KernelAccum){ COMBINE_MAX, v, INST_NONE, DT_F32 });
+    InstId max = nest_inst(a, &s[0], (KernelInst){ .kind = INST_ACC, .dtype = DT_F32 });
+    InstId m = nest_inst(a, &s[1], (KernelInst){ .kind = INST_UNIT_VALUE, .dtype = DT_F32, .access = 0, .a = max });
+    v = nest_scalar(a, &s[1], SC_SUB, DT_F32, nest_load(a, g.k, &s[1], x, at[1]), m, INST_NONE);
+    v = nest_scalar(a, &s[1], SC_EXP, DT_F32, v, INST_NONE, INST_NONE);
+    s[1].body_insts = s[1].insts.n;
+    nest_store(a, &s[1], keep, tile[1], v, STORE_SET, true);
+    vec_push(a, &s[1].accums, (KernelAccum){ COMBINE_SUM, v, INST_NONE, DT_F32 });
+    InstId sum = nest_inst(a, &s[1], (KernelInst){ .kind = INST_ACC, .dtype = DT_F32 });
+    InstId total = nest_inst(a, &s[2], (KernelInst){ .kind = INST_UNIT_VALUE, .dtype = DT_F32, .access = 1, .a = sum });
+    v = nest_scalar(a, &s[2], SC_DIV, DT_F32, nest_load(a, g.k, &s[2], keep, tile[2]), total, INST_NONE);
+    s[2].body_insts = s[2].insts.n;
+    nest_store(a, &s[2], y, at[2], v, STORE_SET, false);
+    finish(&g, s, 3);
+}
+
+static void test_softmax(void **state)
+{
+    (void)state;
+    for (int scratch = 0; scratch < 2; scratch++) {
+        softmax_stages(10, VECTOR_INNER, scratch, dim_of(7));
+        softmax_stages(100, VECTOR_INNER, scratch, (Dim){ 2 * BATCH_MAX, 2 });
+        softmax_stages(37, 0, scratch, dim_of(19));
+        softmax_stages(3, VECTOR_NONE, scratch, dim_of(4));
+    }
+}
+
+static void arg_extreme(Combine combine, const float *x, int64_t n, int64_t want)
+{
+    Arena *a = arena_new();
+    Dim d = dim_of(n);
+    Kernel *k = nest_kernel(a, &d, 1, 0, 1, VECTOR_INNER);
+    KernelStage s = { .reduced_axes = { 0 }, .n_reduced = 1 };
+    InstId v = nest_load(a, k, &s, nest_operand(a, k, DT_F32, false), affine_axis(0)), i = nest_index(a, &s, affine_axis(0));
+    s.body_insts = s.insts.n;
+    vec_push(a, &s.accums, (KernelAccum){ combine, v, i, DT_F32 });
+    InstId at = nest_inst(a, &s, (KernelInst){ .kind = INST_ACC, .dtype = DT_I64, .i = 1 });
+    nest_store(a, &s, nest_operand(a, k, DT_I64, true), affine_const(0), at, STORE_SET, false);
+    vec_push(a, &k->stages, s);
+    for (int m = 0; m < MARCHES; m++) {
+        Target t;
+        NestCode code;
+        int64_t got = -1;
+        assert_true(target_parse(marches[m], &t));
+        if (!target_runs_here(&t))
+            continue;
+        assert_true(nest_compile(k, &t, &code));
+        void *bufs[] = { (void *)(uintptr_t)x, &got };
+        code.run(bufs, 1, 0, 1);
+        assert_int_equal(got, want);
+        nest_code_free(&code);
+    }
+    arena_free(a);
+}
+
+/* Ties go to the lowest index, the first NaN wins, and infinities that equal the start are found. */
+static void test_arg_edges(void **state)
+{
+    (void)state;
+    float x[150];
+    for (int i = 0; i < 150; i++)
+        x[i] = -INFINITY;
+    arg_extreme(COMBINE_ARGMAX, x, 150, 0);
+    arg_extreme(COMBINE_ARGMAX, x + 1, 1, 0);
+    x[70] = x[7] = x[134] = 5;
+    arg_extreme(COMBINE_ARGMAX, x, 150, 7);
+    arg_extreme(COMBINE_ARGMIN, x + 7, 1, 0);
+    arg_extreme(COMBINE_ARGMIN, x + 7, 130, 1);
+    x[99] = x[35] = NAN;
+    arg_extreme(COMBINE_ARGMAX, x, 150, 35);
+    arg_extreme(COMBINE_ARGMIN, x, 150, 35);
+}
+
+/* All four words, for scalars and vectors, exactly as the runtime makes them (the interpreter calls it). */
+static void test_random_words(void **state)
+{
+    (void)state;
+    for (int vector = VECTOR_NONE; vector <= 0; vector++) {
+        const Dim d = dim_of(101);
+        Gen g = hand_made(&d, 1, 1, 50, vector);
+        KernelStage s = { 0 };
+        Affine element = { .c = 0xfffffff0, .coef = { 3 } };
+        InstId i = nest_index(g.arena, &s, element);
+        InstId step = nest_inst(g.arena, &s, (KernelInst){ .kind = INST_CONST, .dtype = DT_U64, .i = 0x123456789abcdef });
+        InstId key = nest_load(g.arena, g.k, &s, new_operand(&g, DT_U64, 1, false), affine_const(0));
+        for (uint32_t w = 0; w < 4; w++) {
+            KernelInst x = { .kind = INST_RANDOM, .dtype = DT_U32, .a = i, .b = step, .c = key, .site = 0xdeadbeef, .access = w };
+            nest_store(g.arena, &s, new_operand(&g, DT_U32, 101, true), affine_axis(0), nest_inst(g.arena, &s, x), STORE_SET, false);
+        }
+        s.body_insts = s.insts.n;
+        finish(&g, &s, 1);
+    }
+}
+
+/* Nothing to do is done: extents of 0 in the grid, among free and among reduced axes. */
+static void test_empty(void **state)
+{
+    (void)state;
+    for (int zero = 0; zero < 3; zero++) {
+        Dim d[] = { dim_of(4), dim_of(20), dim_of(20) };
+        d[zero] = dim_of(0);
+        Gen g = hand_made(d, 3, 1, 2, VECTOR_INNER);
+        KernelStage s = { .free_axes = { 1 }, .n_free = 1, .reduced_axes = { 2 }, .n_reduced = 1 };
+        Affine from = { .coef = { 400, 20, 1 } }, to = { .coef = { 20, 1 } };
+        InstId v = nest_load(g.arena, g.k, &s, new_operand(&g, DT_F32, 1600, false), from);
+        s.body_insts = s.insts.n;
+        vec_push(g.arena, &s.accums, (KernelAccum){ COMBINE_SUM, v, INST_NONE, DT_F32 });
+        InstId sum = nest_inst(g.arena, &s, (KernelInst){ .kind = INST_ACC, .dtype = DT_F32 });
+        nest_store(g.arena, &s, new_operand(&g, DT_F32, 80, true), to, sum, STORE_SET, false);
+        finish(&g, &s, 1);
+    }
+}
+
+/* An axis that the stage does not have is the kernel's mistake, and is said. */
+static void test_malformed(void **state)
+{
+    (void)state;
+    const Dim d[] = { dim_of(4), dim_of(5) };
+    Gen g = hand_made(d, 2, 1, 1, VECTOR_INNER);
+    KernelStage s = { 0 };
+    Target t;
+    NestCode code;
+    InstId v = nest_load(g.arena, g.k, &s, new_operand(&g, DT_F32, 5, false), affine_axis(1));
+    s.body_insts = s.insts.n;
+    nest_store(g.arena, &s, new_operand(&g, DT_F32, 4, true), affine_axis(0), v, STORE_SET, false);
+    vec_push(g.arena, &g.k->stages, s);
+    assert_true(target_parse("x86-64-v3", &t));
+    assert_false(nest_compile(g.k, &t, &code));
+    assert_non_null(strstr(code.error, "axis"));
+    arena_free(g.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),
+        cmocka_unit_test(test_random),      cmocka_unit_test(test_indexed_add),  cmocka_unit_test(test_histogram),
+        cmocka_unit_test(test_softmax),     cmocka_unit_test(test_arg_edges),    cmocka_unit_test(test_random_words),
+        cmocka_unit_test(test_empty),       cmocka_unit_test(test_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
