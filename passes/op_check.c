@@ -235,7 +235,8 @@ static void emit_problem(Case *c, const Points *p, bool second)
 }
 
 /* A cast to a narrower float in the value itself is a staircase to a difference quotient; in the
- * derivatives alone it costs a rounding, which the tolerance has room for down to f32. */
+ * derivatives alone it costs a rounding, which the tolerance has room for down to f32. Values of
+ * 16 bits are coarser than the tolerance: constants are rounded, and distinct ones become equal. */
 static bool rounds(const Graph *g)
 {
     Arena *a = arena_new();
@@ -244,11 +245,12 @@ static bool rounds(const Graph *g)
     const uint8_t *live = graph_live(a, g), *in_value = graph_live(a, &value);
     bool found = false;
     for (NodeId id = 0; id < g->nodes.n && !found; id++) {
-        if (!live[id] || graph_node(g, id)->op != OP_cast || !dtype_is_float(graph_dtype(g, id)))
+        if (!live[id] || !dtype_is_float(graph_dtype(g, id)))
             continue;
-        size_t to = dtype_size(graph_dtype(g, id)),
-               from = dtype_size(graph_dtype(g, graph_operand(g, id, 0)));
-        found = to < from && (in_value[id] || to < 4);
+        size_t to = dtype_size(graph_dtype(g, id));
+        bool casts = graph_node(g, id)->op == OP_cast;
+        found = to < 4 || (casts && in_value[id] &&
+                           to < dtype_size(graph_dtype(g, graph_operand(g, id, 0))));
     }
     arena_free(a);
     return found;
