@@ -67,15 +67,7 @@ bool b_is_splat(const Graph *g, NodeId x, double *out_v)
     for (size_t i = size; i < data->count; i++)
         if (((const char *)data->data)[i] != ((const char *)data->data)[i - size])
             return false;
-    Arena *a = arena_new();
-    Value v = value_from_bytes(a, dtype, &(Shape){ 0 }, data->data);
-    *out_v = dtype_is_float(dtype) ? v.f[0]
-             : dtype == DT_U64     ? (double)(uint64_t)v.i[0]
-                                   : (double)v.i[0];
-    bool exact =
-        dtype_is_float(dtype) || (v.i[0] < INT64_C(1) << 53 && v.i[0] > -(INT64_C(1) << 53));
-    arena_free(a);
-    return exact;
+    return value_number(dtype, data->data, out_v);
 }
 
 NodeId b_unary(Graph *g, Op op, NodeId x)

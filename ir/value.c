@@ -104,20 +104,37 @@ static double load_float(Dtype t, const char *p)
     return 0;
 }
 
+static int64_t load_int(Dtype t, const char *p)
+{
+    int64_t v = 0;
+    memcpy(&v, p, dtype_size(t));
+    return value_wrap(t, v);
+}
+
 Value value_from_bytes(Arena *a, Dtype dtype, const Shape *shape, const void *bytes)
 {
     Value v = value_new(a, dtype, shape, 0);
     size_t size = dtype_size(dtype);
     const char *p = bytes;
     for (int64_t i = 0; i < v.count; i++, p += size) {
-        if (dtype_is_float(dtype)) {
+        if (dtype_is_float(dtype))
             v.f[i] = load_float(dtype, p);
-        } else {
-            memcpy(&v.i[i], p, size);
-            v.i[i] = value_wrap(dtype, v.i[i]);
-        }
+        else
+            v.i[i] = load_int(dtype, p);
     }
     return v;
+}
+
+bool value_number(Dtype dtype, const void *bytes, double *out_number)
+{
+    if (dtype_is_float(dtype)) {
+        *out_number = load_float(dtype, bytes);
+        return true;
+    }
+    const int64_t limit = INT64_C(1) << 53;
+    int64_t v = load_int(dtype, bytes);
+    *out_number = (double)v;
+    return v <= limit && v >= (dtype == DT_U64 ? 0 : -limit);
 }
 
 void value_to_bytes(const Value *v, void *out_bytes)

@@ -8,6 +8,8 @@ Value value_new(Arena *a, Dtype dtype, const Shape *shape, int64_t batch);
 /* Raw little-endian elements (bool: one byte, 0 or 1) to a value, and back; floats round once, ties to even; integers wrap. */
 Value value_from_bytes(Arena *a, Dtype dtype, const Shape *shape, const void *bytes);
 void value_to_bytes(const Value *v, void *out_bytes);
+/* One raw element as a double; false where a double cannot hold it. */
+bool value_number(Dtype dtype, const void *bytes, double *out_number);
 /* v as dtype t would hold it: rounded to f32, f16, bf16, wrapped to the integer's width. */
 double value_round(Dtype t, double v);
 int64_t value_wrap(Dtype t, int64_t v);

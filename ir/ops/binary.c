@@ -223,7 +223,7 @@ static const struct {
 } shapes[] = {
     { 0, { 0 } }, { 1, { 11 } }, { 2, { 5, 33 } }, { 2, { -1, 3 } }, { 3, { 3, 0, 2 } }
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes };
+enum { SHAPES = sizeof shapes / sizeof *shapes, FLOATS = 2 * SHAPES + 3 };
 
 typedef struct {
     double a_lo, a_hi, b_lo, b_hi;
@@ -237,11 +237,12 @@ static NodeId float_cases(Graph *g, CaseRng *r, uint32_t i, Op op, Ranges v)
         return b_binary(g, op, b_broadcast(g, a, &wide),
                         case_input(g, r, DT_F64, 2, (int64_t[]){ 4, 3 }, v.b_lo, v.b_hi, true));
     }
-    if (i > 2 * SHAPES)
+    if (i >= FLOATS)
         return NODE_NONE;
-    Dtype t = i < SHAPES ? DT_F64 : DT_F32;
-    uint32_t rank = shapes[i % SHAPES].rank;
-    const int64_t *dims = shapes[i % SHAPES].dims;
+    bool narrow = i > 2 * SHAPES;
+    Dtype t = i < SHAPES ? DT_F64 : !narrow ? DT_F32 : i == FLOATS - 1 ? DT_BF16 : DT_F16;
+    uint32_t rank = narrow ? 2 : shapes[i % SHAPES].rank;
+    const int64_t *dims = narrow ? (int64_t[]){ 3, 7 } : shapes[i % SHAPES].dims;
     NodeId a = case_input(g, r, t, rank, dims, v.a_lo, v.a_hi, true);
     return b_binary(g, op, a, case_input(g, r, t, rank, dims, v.b_lo, v.b_hi, true));
 }
@@ -260,9 +261,9 @@ static NodeId integer_cases(Graph *g, CaseRng *r, uint32_t i, Op op, Ranges v)
 
 static NodeId number_cases(Graph *g, CaseRng *r, uint32_t i, Op op, Ranges v)
 {
-    if (i <= 2 * SHAPES)
+    if (i < FLOATS)
         return float_cases(g, r, i, op, v);
-    return integer_cases(g, r, i - 2 * SHAPES - 1, op,
+    return integer_cases(g, r, i - FLOATS, op,
                          (Ranges){ -120, 120, op == OP_pow ? 0 : -5, op == OP_pow ? 7 : 5 });
 }
 

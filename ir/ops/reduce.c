@@ -214,9 +214,9 @@ enum { TABLE = sizeof table / sizeof *table };
 
 static NodeId reduce_cases(Graph *g, CaseRng *r, uint32_t i, Op op, double lo, double hi)
 {
-    static const Dtype types[] = { DT_F64, DT_F32, DT_I32, DT_BOOL };
+    static const Dtype types[] = { DT_F64, DT_F32, DT_I32, DT_F16, DT_BF16, DT_BOOL };
     bool extreme = op == OP_reduce_max || op == OP_reduce_min;
-    if (i >= (extreme ? 4 : 3) * TABLE)
+    if (i >= (extreme ? 6 : 5) * TABLE)
         return NODE_NONE;
     Dtype t = types[i / TABLE];
     i %= TABLE;

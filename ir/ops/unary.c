@@ -210,12 +210,16 @@ static const struct {
     int64_t dims[3];
 } shapes[] = { { 0, { 0 } },       { 1, { 7 } },    { 2, { 3, 37 } },
                { 3, { 2, 1, 5 } }, { 2, { 0, 4 } }, { 2, { -1, 3 } } };
-enum { SHAPES = sizeof shapes / sizeof *shapes };
+enum { SHAPES = sizeof shapes / sizeof *shapes, FLOATS = 2 * SHAPES + 2 };
 
 static NodeId float_cases(Graph *g, CaseRng *r, uint32_t i, Op op, double lo, double hi)
 {
-    if (i >= 2 * SHAPES)
+    if (i >= FLOATS)
         return NODE_NONE;
+    if (i >= 2 * SHAPES) {
+        Dtype narrow = i == 2 * SHAPES ? DT_F16 : DT_BF16;
+        return b_unary(g, op, case_input(g, r, narrow, 1, &(int64_t){ 13 }, lo, hi, true));
+    }
     NodeId x = case_input(g, r, i < SHAPES ? DT_F64 : DT_F32, shapes[i % SHAPES].rank,
                           shapes[i % SHAPES].dims, lo, hi, true);
     return b_unary(g, op, x);
@@ -224,9 +228,9 @@ static NodeId float_cases(Graph *g, CaseRng *r, uint32_t i, Op op, double lo, do
 static NodeId number_cases(Graph *g, CaseRng *r, uint32_t i, Op op, double lo, double hi)
 {
     static const Dtype integers[] = { DT_I32, DT_I64, DT_I8, DT_U8 };
-    if (i < 2 * SHAPES)
+    if (i < FLOATS)
         return float_cases(g, r, i, op, lo, hi);
-    i -= 2 * SHAPES;
+    i -= FLOATS;
     if (i >= 4)
         return NODE_NONE;
     return b_unary(g, op,

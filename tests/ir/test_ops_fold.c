@@ -130,6 +130,8 @@ static void test_constants(void **state)
     assert_true(b_is_splat(g, b_like(g, INPUT(g, DT_F32, 3), 2.5), &known) && known == 2.5);
     assert_false(b_is_splat(g, m, &known));
     assert_false(b_is_splat(g, INPUT(g, DT_F32, 3), &known));
+    NodeId top = b_data(g, DT_U64, &(Shape){ 0 }, &(uint64_t){ UINT64_MAX });
+    assert_false(b_is_splat(g, top, &known)); /* no double holds it */
     /* keyed numbers stay apart from constants even when the keys are known */
     uint64_t word = 7;
     NodeId key = b_data(g, DT_U64, &(Shape){ 0 }, &word);
