@@ -1,0 +1,24 @@
+/* main_dlcc.c: the compiler. */
+#include "driver/verbs.h"
+
+static const char usage[] =
+    "dlcc: compiles a model in a .dl file to a native library that trains and runs it\n"
+    "\n"
+    "  dlcc lenet.dl -o lenet.so            the library, and lenet.h beside it\n"
+    "  dlcc lenet.dl -o lenet.a --entries logits -w lenet.safetensors\n"
+    "  dlcc check lenet.dl                  names, types and shapes, without opening data\n"
+    "  dlcc inspect lenet.dl                layers, shapes, parameters, memory\n"
+    "  dlcc explain E0312                   what an error means\n"
+    "  dlcc fmt lenet.dl                    the one format, in place\n";
+
+static const Verb verbs[] = {
+    { "build", "compile to .so .a .o .h (also: dlcc FILE -o ...)", verb_build },
+    { "check", "parse, names, types, shapes", verb_check },
+    { "explain", "the meaning of an error code", verb_explain },
+    { "fmt", "format .dl files in place; `-` for standard input", verb_fmt },
+};
+
+int main(int argc, char **argv)
+{
+    return tool_main(DLCC, usage, verbs, sizeof verbs / sizeof *verbs, verb_build, argc, argv);
+}
