@@ -75,7 +75,7 @@ bool options_parse(Options *o, Arena *arena, unsigned tool, int argc, char **arg
 {
     struct option longs[OPT_COUNT + 1] = { { 0 } };
     char shorts[2 * OPT_COUNT + 2] = ":";
-    int n = 0;
+    int n = 0, at = 1;
     *o = (Options){ .arena = arena, .tool = tool };
     for (int id = 0; id < OPT_COUNT; id++) {
         const OptionRow *r = &option_rows[id];
@@ -83,7 +83,9 @@ bool options_parse(Options *o, Arena *arena, unsigned tool, int argc, char **arg
             continue;
         longs[n++] = (struct option){ r->name, r->argument ? required_argument : no_argument, NULL, 256 + id };
         if (r->letter)
-            strncat(shorts, (char[]){ r->letter, r->argument ? ':' : 0, 0 }, 2);
+            shorts[at++] = r->letter;
+        if (r->letter && r->argument)
+            shorts[at++] = ':';
     }
     Words words = { 0 };
     if (!gather_words(o, argc, argv, &words))
