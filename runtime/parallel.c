@@ -9,6 +9,8 @@
 
 #include <fcntl.h>
 #include <omp.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,9 +25,27 @@ void dlrt_parallel(int threads, void (*body)(void *arg, int thread, int threads)
     body(arg, omp_get_thread_num(), omp_get_num_threads());
 }
 
-void dlrt_barrier(void)
+static void relax(void)
 {
-#pragma omp barrier
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+void dlrt_barrier(DlrtBarrier *b, int threads)
+{
+    enum { SPINS = 2000 };
+    uint32_t round = atomic_load_explicit(&b->round, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) + 1 == (uint32_t)threads) {
+        atomic_store_explicit(&b->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&b->round, round + 1, memory_order_release);
+        return;
+    }
+    for (int i = 0; atomic_load_explicit(&b->round, memory_order_acquire) == round; i++)
+        if (i < SPINS)
+            relax();
+        else
+            sched_yield();
 }
 
 int dlrt_parallel_limit(void)

@@ -7,8 +7,13 @@
  * when all have ended. Fewer may come than were asked for; each is told how many there are. */
 void dlrt_parallel(int threads, void (*body)(void *arg, int thread, int threads), void *arg);
 
-/* Waits for all threads of the region; to be called by all of them. */
-void dlrt_barrier(void);
+/* Waits until all `threads` threads of the region have called it. Begins as zeros; may be used again at once. Spins for some
+ * microseconds, then gives the core away: on a machine that is also busy with other work, pure spinning keeps the very
+ * thread from running that is waited for. */
+typedef struct {
+    _Atomic uint32_t arrived, round;
+} DlrtBarrier;
+void dlrt_barrier(DlrtBarrier *b, int threads);
 
 /* The threads OpenMP would start here (OMP_NUM_THREADS, nesting). */
 int dlrt_parallel_limit(void);

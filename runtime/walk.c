@@ -29,6 +29,7 @@ typedef struct {
     /* What thread 0 decided. Two in turn: the next decision is written while a slow thread may
      * still read this one, the one after that cannot be. */
     int decision[2];
+    DlrtBarrier barrier;
     int result; /* written by thread 0 */
 } Walk;
 
@@ -111,7 +112,7 @@ static int64_t part_begin(int64_t tiles, int64_t part, int64_t parts)
 static void sync(Walker *w)
 {
     if (w->threads > 1 && w->behind != BEHIND_NONE)
-        dlrt_barrier();
+        dlrt_barrier(&w->walk->barrier, w->threads);
     w->behind = BEHIND_NONE;
 }
 
@@ -122,7 +123,7 @@ static int agree(Walker *w, int decision)
     if (w->thread == 0)
         *slot = decision;
     if (w->threads > 1)
-        dlrt_barrier();
+        dlrt_barrier(&w->walk->barrier, w->threads);
     w->behind = BEHIND_NONE;
     return *slot;
 }
