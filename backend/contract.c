@@ -83,6 +83,14 @@ static void emit_vector_level(ContractEmit *m, uint32_t level)
     Dim d = c->kernel.axes.at[c->v].extent;
     LLVMValueRef lo = m->lo[c->v], hi = m->hi[c->v], whole = whole_tiles(e, lo, hi, tile);
     EmitLoop l;
+    if (c->mask_always) { /* one copy of the code for all tiles */
+        emit_loop_begin(e, &l, lo, hi, tile, NULL, 0);
+        LLVMValueRef left = LLVMBuildSub(e->b, hi, l.i, "");
+        left = LLVMBuildSub(e->b, left, emit_i64(e, tile - lanes), "");
+        emit_vectors(m, level, l.i, c->nv, emit_tail_mask(e, left, (int)lanes));
+        emit_loop_end(e, &l);
+        return;
+    }
     if (!always_equal(lo, whole)) {
         emit_loop_begin(e, &l, lo, whole, tile, NULL, 0);
         emit_vectors(m, level, l.i, c->nv, NULL);

@@ -34,6 +34,7 @@ typedef struct {
     bool dot;       /* v is the last reduced axis: lanes hold partial sums of one result */
     uint32_t v;     /* the vector axis */
     int nv;         /* vectors of a tile along v */
+    bool mask_always; /* the last vector of each tile is masked: only that of the last tile is partial */
     int64_t tile[KERNEL_MAX_AXES]; /* of a free axis; nv * lanes for v */
     int64_t block[KERNEL_MAX_AXES];
     int packed;     /* operand, or OPERAND_NONE */
@@ -68,7 +69,6 @@ typedef struct {
     int nv;                                  /* vectors of the tile at hand */
     LLVMValueRef mask;                       /* of its last vector, NULL: all lanes */
     LLVMValueRef panel, sums;                /* stack */
-    LLVMValueRef transpose;                  /* helper function, made on first use */
     bool partial;                            /* sums go to `sums`, not to the epilogue */
     bool entered;                            /* inside the blocks of the reduction */
     LLVMValueRef stage;                      /* stack for one tile of sums, made on first use */

@@ -1,63 +1,15 @@
 /* contract_pack.c: copies the vector operand's values for one tile's columns side by side: panel[k][column].
  *
- * Needed where neighbouring columns are not neighbours in memory. Where a reduced axis is, squares of lanes x lanes elements
- * are transposed in registers by one shared function (a generic shuffle network costs more to compile than the whole
- * micro-kernel); else each vector is gathered. Columns beyond the edge repeat the last one: they are computed and not stored. */
+ * Needed where neighbouring columns are not neighbours in memory. Where a reduced axis is, strips of 16 bytes along it are
+ * loaded from each column into one register a column modulo 4 (or 2), and transposed inside its 16-byte parts: few shuffles,
+ * all cheap. Transposing whole squares in registers takes 64 shuffles, most of them across parts, and their combination costs
+ * more compile time than the micro-kernel. Else each vector is gathered. Columns beyond the edge repeat the last one: they
+ * are computed and not stored. */
 #include "backend/contract.h"
 
 #include <string.h>
 
-/* One round: rows i and i + width exchange every other group of `width` elements. All widths together transpose. */
-static void exchange(Emit *e, LLVMValueRef *rows, int lanes, int width)
-{
-    LLVMValueRef low[64], high[64];
-    for (int i = 0; i < lanes; i++) { /* element i of the two results */
-        bool second = i / width & 1;
-        int from = i - (second ? width : 0);
-        low[i] = LLVMConstInt(e->i32, (unsigned)(second ? lanes + from : from), 0);
-        high[i] = LLVMConstInt(e->i32, (unsigned)((second ? lanes + from : from) + width), 0);
-    }
-    LLVMValueRef take_low = LLVMConstVector(low, (unsigned)lanes), take_high = LLVMConstVector(high, (unsigned)lanes);
-    for (int i = 0; i < lanes; i++)
-        if (!(i / width & 1)) {
-            LLVMValueRef a = rows[i], b = rows[i + width];
-            rows[i] = LLVMBuildShuffleVector(e->b, a, b, take_low, "");
-            rows[i + width] = LLVMBuildShuffleVector(e->b, a, b, take_high, "");
-        }
-}
-
-/* (source, bytes between its rows, destination, bytes between its rows): lanes x lanes elements. */
-static LLVMValueRef transpose_function(ContractEmit *m)
-{
-    if (m->transpose)
-        return m->transpose;
-    Emit *e = m->e;
-    Dtype t = m->c->acc;
-    int lanes = m->c->lanes;
-    LLVMBasicBlockRef here = LLVMGetInsertBlock(e->b);
-    LLVMTypeRef params[] = { e->ptr, e->i64, e->ptr, e->i64 };
-    m->transpose = LLVMAddFunction(e->module, "transpose", LLVMFunctionType(e->none, params, 4, 0));
-    LLVMSetLinkage(m->transpose, LLVMInternalLinkage);
-    emit_attributes(e, m->transpose);
-    LLVMPositionBuilderAtEnd(e->b, LLVMAppendBasicBlockInContext(e->cx, m->transpose, ""));
-    LLVMValueRef rows[64];
-    for (int side = 0; side < 2; side++) {
-        LLVMValueRef base = LLVMGetParam(m->transpose, side ? 2 : 0), stride = LLVMGetParam(m->transpose, side ? 3 : 1);
-        for (int i = 0; i < lanes; i++) {
-            LLVMValueRef offset = LLVMBuildMul(e->b, stride, emit_i64(e, i), "");
-            LLVMValueRef at = LLVMBuildGEP2(e->b, e->i8, base, &offset, 1, "");
-            if (side == 0)
-                rows[i] = emit_load(e, t, at, lanes, NULL);
-            else
-                emit_store(e, t, at, rows[i], NULL);
-        }
-        for (int width = lanes / 2; side == 0 && width >= 1; width /= 2)
-            exchange(e, rows, lanes, width);
-    }
-    LLVMBuildRetVoid(e->b);
-    LLVMPositionBuilderAtEnd(e->b, here);
-    return m->transpose;
-}
+enum { STRIP_BYTES = 16 };
 
 typedef struct {
     ContractEmit *m;
@@ -113,62 +65,109 @@ static void pack_one(Pack *p)
     }
 }
 
-/* A square: lanes columns, lanes reduced indexes. The columns' rows begin `lane` elements apart. */
-static void pack_square(Pack *p, LLVMValueRef j)
+/* Concatenation of n (a power of two) vectors of equal width. */
+static LLVMValueRef join(Emit *e, LLVMValueRef *parts, int n)
+{
+    for (; n > 1; n /= 2)
+        for (int i = 0; i < n / 2; i++) {
+            LLVMValueRef order[64];
+            int lanes = 2 * emit_lanes(parts[2 * i]);
+            for (int j = 0; j < lanes; j++)
+                order[j] = LLVMConstInt(e->i32, (unsigned)j, 0);
+            parts[i] = LLVMBuildShuffleVector(e->b, parts[2 * i], parts[2 * i + 1],
+                                              LLVMConstVector(order, (unsigned)lanes), "");
+        }
+    return parts[0];
+}
+
+/* Inside each part of `strip` elements, groups of `width` elements of a's half and b's half, alternating: unpack low or high. */
+static LLVMValueRef interleave(Emit *e, LLVMValueRef a, LLVMValueRef b, int strip, int width, bool high)
+{
+    LLVMValueRef order[64];
+    int lanes = emit_lanes(a);
+    for (int i = 0; i < lanes; i++) {
+        int part = i / strip * strip, group = i % strip / width, in_group = i % width;
+        int from = part + (high ? strip / 2 : 0) + group / 2 * width + in_group;
+        order[i] = LLVMConstInt(e->i32, (unsigned)(group & 1 ? lanes + from : from), 0);
+    }
+    return LLVMBuildShuffleVector(e->b, a, b, LLVMConstVector(order, (unsigned)lanes), "");
+}
+
+/* Column first + c; at an edge at most the last that exists. */
+static LLVMValueRef column_offset(Pack *p, LLVMValueRef first, int c, bool edge)
+{
+    ContractEmit *m = p->m;
+    Emit *e = m->e;
+    LLVMValueRef column = LLVMBuildAdd(e->b, first, emit_i64(e, c), "");
+    if (edge) {
+        LLVMValueRef last = LLVMBuildSub(e->b, LLVMBuildSub(e->b, m->hi[m->c->v], m->at[m->c->v], ""), emit_i64(e, 1), "");
+        column = emit_min(e, column, last);
+    }
+    return LLVMBuildMul(e->b, column, emit_i64(e, p->x->lane), "");
+}
+
+/* One strip along the reduced axis, one vector of columns from `first` on: `strip` vectors of the panel. */
+static void pack_strip(Pack *p, LLVMValueRef first, int strip, bool edge)
 {
     ContractEmit *m = p->m;
     Emit *e = m->e;
     const Contract *c = m->c;
-    int64_t size = (int64_t)dtype_size(c->acc);
-    LLVMValueRef from = source_at(p), column = LLVMBuildMul(e->b, j, emit_i64(e, c->lanes), "");
-    from = emit_element(e, c->acc, from, LLVMBuildMul(e->b, column, emit_i64(e, p->x->lane), ""));
-    uint32_t along = c->reduced[p->along];
-    LLVMValueRef args[] = { from, emit_i64(e, p->x->lane * size), emit_element(e, c->acc, panel_at(p), column),
-                            emit_i64(e, c->panel_coef[along] * size) };
-    LLVMValueRef fn = transpose_function(m);
-    LLVMBuildCall2(e->b, LLVMGlobalGetValueType(fn), fn, args, 4, "");
+    int parts = c->lanes / strip;
+    LLVMValueRef from = source_at(p), rows[4], out[4], chunks[64] = { NULL };
+    for (int i = 0; i < strip; i++) {
+        for (int g = 0; g < parts; g++)
+            chunks[g] = emit_load(e, c->acc, emit_element(e, c->acc, from, column_offset(p, first, g * strip + i, edge)), strip, NULL);
+        rows[i] = join(e, chunks, parts);
+    }
+    if (strip == 2)
+        for (int i = 0; i < 2; i++)
+            out[i] = interleave(e, rows[0], rows[1], 2, 1, i);
+    else
+        for (int i = 0; i < 4; i++) {
+            LLVMValueRef a = interleave(e, rows[0], rows[1], 4, 1, i / 2), b = interleave(e, rows[2], rows[3], 4, 1, i / 2);
+            out[i] = interleave(e, a, b, 4, 2, i & 1);
+        }
+    LLVMValueRef to = emit_element(e, c->acc, panel_at(p), first);
+    int64_t step = c->panel_coef[c->reduced[p->along]];
+    for (int i = 0; i < strip; i++)
+        emit_store(e, c->acc, emit_element(e, c->acc, to, emit_i64(e, i * step)), out[i], NULL);
 }
 
-/* The rest of the columns at one square's reduced indexes, gathered one index at a time. */
-static void pack_edge(Pack *p, LLVMValueRef first)
+/* Vectors of columns [first, end) over all strips of [lo, whole): `lanes` streams are few enough for a machine to follow. */
+static void pack_columns(Pack *p, int64_t first, int64_t end, LLVMValueRef whole, int strip, bool edge)
 {
     ContractEmit *m = p->m;
     Emit *e = m->e;
-    uint32_t along = m->c->reduced[p->along];
-    EmitLoop l;
-    emit_loop_begin(e, &l, first, LLVMBuildAdd(e->b, first, emit_i64(e, m->c->lanes), ""), 1, NULL, 0);
-    m->at[along] = l.i;
-    LLVMValueRef to = panel_at(p), from = source_at(p);
-    int64_t column = (int64_t)(m->nv - 1) * m->c->lanes;
-    LLVMValueRef step = emit_splat(e, emit_i64(e, p->x->lane), m->c->lanes);
-    from = emit_element(e, p->x->dtype, from, emit_i64(e, column * p->x->lane));
-    LLVMValueRef v = emit_gather(e, p->x->dtype, from, LLVMBuildMul(e->b, emit_iota(e, e->i64, m->c->lanes), step, ""), m->mask);
-    emit_store(e, m->c->acc, emit_element(e, m->c->acc, to, emit_i64(e, column)), v, NULL);
+    uint32_t axis = m->c->reduced[p->along];
+    EmitLoop l, columns;
+    if (first == end)
+        return;
+    emit_loop_begin(e, &columns, emit_i64(e, first), emit_i64(e, end), m->c->lanes, NULL, 0);
+    emit_loop_begin(e, &l, m->lo[axis], whole, strip, NULL, 0);
+    m->at[axis] = l.i;
+    pack_strip(p, columns.i, strip, edge);
     emit_loop_end(e, &l);
+    emit_loop_end(e, &columns);
 }
 
-/* Squares while whole ones fit, then single indexes. */
+/* Strips while whole ones fit, then single indexes. */
 static void pack_along(Pack *p)
 {
     ContractEmit *m = p->m;
     Emit *e = m->e;
     const Contract *c = m->c;
     uint32_t axis = c->reduced[p->along];
+    int strip = STRIP_BYTES / (int)dtype_size(c->acc);
     LLVMValueRef lo = m->lo[axis], hi = m->hi[axis], n = LLVMBuildSub(e->b, hi, lo, "");
-    n = LLVMBuildMul(e->b, LLVMBuildUDiv(e->b, n, emit_i64(e, c->lanes), ""), emit_i64(e, c->lanes), "");
+    n = LLVMBuildMul(e->b, LLVMBuildUDiv(e->b, n, emit_i64(e, strip), ""), emit_i64(e, strip), "");
     LLVMValueRef whole = LLVMBuildAdd(e->b, lo, n, "");
-    EmitLoop l, columns;
-    emit_loop_begin(e, &l, lo, whole, c->lanes, NULL, 0);
-    m->at[axis] = l.i;
-    int full = m->mask ? m->nv - 1 : m->nv;
-    if (full) {
-        emit_loop_begin(e, &columns, emit_i64(e, 0), emit_i64(e, full), 1, NULL, 0);
-        pack_square(p, columns.i);
-        emit_loop_end(e, &columns);
-    }
-    if (m->mask)
-        pack_edge(p, l.i);
-    emit_loop_end(e, &l);
+    int64_t end = (int64_t)m->nv * c->lanes, full = m->mask ? end - c->lanes : end;
+    pack_columns(p, 0, full, whole, strip, false);
+    pack_columns(p, full, end, whole, strip, true);
+    if (LLVMIsAConstantInt(whole) && LLVMIsAConstantInt(hi) &&
+        LLVMConstIntGetSExtValue(whole) == LLVMConstIntGetSExtValue(hi))
+        return;
+    EmitLoop l;
     emit_loop_begin(e, &l, whole, hi, 1, NULL, 0);
     m->at[axis] = l.i;
     pack_one(p);
@@ -200,8 +199,8 @@ void contract_pack(ContractEmit *m)
 {
     const Contract *c = m->c;
     Pack p = { .m = m, .x = &c->operand[c->packed], .along = -1 };
-    bool squares = p.x->dtype == c->acc && !p.x->x->guards.n;
-    for (uint32_t i = 0; squares && i < c->n_reduced; i++)
+    bool strips = p.x->dtype == c->acc && !p.x->x->guards.n && c->lanes * (int)dtype_size(c->acc) >= STRIP_BYTES;
+    for (uint32_t i = 0; strips && i < c->n_reduced; i++)
         if (!m->fixed[c->reduced[i]] && p.x->x->offset.coef[c->reduced[i]] == 1)
             p.along = (int)i;
     pack_level(&p, 0);

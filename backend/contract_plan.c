@@ -8,9 +8,10 @@
 #include <string.h>
 
 #define STORE_CYCLES 1.2      /* one element of a scatter */
-#define TRANSPOSE_CYCLES 0.4  /* one element of a panel copied through registers */
+#define TRANSPOSE_CYCLES 0.8  /* one element of a panel copied through registers */
 #define GATHER_CYCLES 1.5     /* one element gathered */
 #define TREE_CYCLES 10.0      /* one sum over the lanes of a register */
+#define VARIANT_COST 0.02     /* a further copy of the micro-kernel: time to compile it, room in the cache of instructions */
 #define UNIT_FLOPS 5e5        /* the least work worth handing to another thread: some microseconds */
 enum { UNITS_WANTED = 64, PANEL_ROWS = 256, SUMS_ELEMENTS = 32768, UNROLLED_TILE = 32 };
 
@@ -295,7 +296,7 @@ static double tile_cost(const Contract *c, const TileChoice *t, double vectors, 
             cost += count * tile_cycles(rows, i & 4 ? pv.rest : t->nv, steps);
         }
     }
-    return cost * (1 + 0.01 * variants);
+    return cost * (1 + VARIANT_COST * variants);
 }
 
 /* Whether rows along r reuse a vector operand. */
@@ -360,8 +361,12 @@ static void choose_tile(Contract *c, const Target *t, int attempt)
     if (best.r1 >= 0)
         c->tile[best.r1] = best.t1;
     c->nv = best.nv;
-    if (!c->dot)
-        c->tile[c->v] = (int64_t)best.nv * c->lanes;
+    if (c->dot)
+        return;
+    int64_t n = extent(c, c->v).n;
+    c->tile[c->v] = (int64_t)best.nv * c->lanes;
+    c->mask_always = t->masks && extent(c, c->v).k == 0 && n % c->lanes && n > c->tile[c->v] &&
+                     (int64_t)vectors % best.nv == 0;
 }
 
 /* ---- Order, blocks, units ---- */
