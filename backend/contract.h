@@ -42,6 +42,7 @@ typedef struct {
     uint32_t n_outside; /* order[0 .. n_outside) stand outside the blocks of the reduction and the panel */
     /* Blocks of the reduction: axes before reduced[split] one index at a time, that one `split_block` at a time. */
     bool blocked;
+    bool stream; /* nothing is used twice: blocks of a few rows of the operand, each read along the vector axis to its end */
     uint32_t split;
     int64_t split_block;
     int64_t panel_coef[KERNEL_MAX_AXES]; /* of reduced axes, in elements */

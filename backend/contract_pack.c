@@ -1,10 +1,10 @@
 /* contract_pack.c: copies the vector operand's values for one tile's columns side by side: panel[k][column].
  *
- * Needed where neighbouring columns are not neighbours in memory. Where a reduced axis is, strips of 16 bytes along it are
- * loaded from each column into one register a column modulo 4 (or 2), and transposed inside its 16-byte parts: few shuffles,
- * all cheap. Transposing whole squares in registers takes 64 shuffles, most of them across parts, and their combination costs
- * more compile time than the micro-kernel. Else each vector is gathered. Columns beyond the edge repeat the last one: they
- * are computed and not stored. */
+ * Needed where neighbouring columns are not neighbours in memory, or where rows collide in the caches. Columns that are
+ * neighbours are copied by vectors. Where a reduced axis is contiguous, strips of 16 bytes along it are loaded from each
+ * column into one register a column modulo 4 (or 2), and transposed inside its 16-byte parts: few shuffles, all cheap.
+ * (Squares of whole vectors take 64 shuffles, most of them across parts, and cost more compile time than the micro-kernel.)
+ * Else each vector is gathered. Columns beyond the edge repeat the last one: they are computed and not stored. */
 #include "backend/contract.h"
 
 #include <string.h>
@@ -52,7 +52,7 @@ static void pack_one(Pack *p)
         at.at[c->v] = LLVMBuildAdd(e->b, m->at[c->v], emit_i64(e, (int64_t)j * c->lanes), "");
         at.mask = j == m->nv - 1 ? m->mask : NULL;
         LLVMValueRef v;
-        if (p->x->x->guards.n)
+        if (p->x->x->guards.n || p->x->lane == 1)
             v = access_load(e, p->x->x, &at, NULL);
         else {
             LLVMValueRef base = emit_element(e, p->x->dtype, from, emit_i64(e, (int64_t)j * c->lanes * p->x->lane));
@@ -200,7 +200,7 @@ void contract_pack(ContractEmit *m)
     const Contract *c = m->c;
     Pack p = { .m = m, .x = &c->operand[c->packed], .along = -1 };
     bool strips = p.x->dtype == c->acc && !p.x->x->guards.n && c->lanes * (int)dtype_size(c->acc) >= STRIP_BYTES;
-    for (uint32_t i = 0; strips && i < c->n_reduced; i++)
+    for (uint32_t i = 0; strips && p.x->lane != 1 && i < c->n_reduced; i++)
         if (!m->fixed[c->reduced[i]] && p.x->x->offset.coef[c->reduced[i]] == 1)
             p.along = (int)i;
     pack_level(&p, 0);

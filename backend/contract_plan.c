@@ -13,7 +13,7 @@
 #define TREE_CYCLES 10.0      /* one sum over the lanes of a register */
 #define VARIANT_COST 0.02     /* a further copy of the micro-kernel: time to compile it, room in the cache of instructions */
 #define UNIT_FLOPS 5e5        /* the least work worth handing to another thread: some microseconds */
-enum { UNITS_WANTED = 64, PANEL_ROWS = 256, SUMS_ELEMENTS = 32768, UNROLLED_TILE = 32 };
+enum { UNITS_WANTED = 64, UNITS_LEAST = 16, PANEL_ROWS = 256, COPY_ROWS = 48, STREAM_ROWS = 8, STREAM_COLUMNS = 512, SUMS_ELEMENTS = 32768 };
 
 /* ---- Simplification ---- */
 
@@ -378,12 +378,49 @@ static int vector_operand(const Contract *c)
     return a == b ? OPERAND_NONE : a ? OPERAND_A : OPERAND_B;
 }
 
-static void choose_panel(Contract *c)
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    return b ? common_divisor(b, a % b) : a;
+}
+
+/* Most reduction steps in one block: a panel of a quarter of the second cache. */
+static int64_t block_limit(const Contract *c, const Target *t)
+{
+    return t->l2_bytes / 4 / ((c->dot ? c->lanes : c->tile[c->v]) * (int64_t)dtype_size(c->acc));
+}
+
+/* Whether the operand's rows are better copied although their columns are neighbours: so many, so far apart that they meet in few
+ * sets of the second cache (of eight ways), or all too much for it to be there at the next tile. */
+static bool rows_collide(const Contract *c, const Target *t, const KernelAccess *x, double rows)
+{
+    double steps = product(c, c->reduced, c->n_reduced), size = (double)dtype_size(c->acc), all = steps * size;
+    double panel = all * (double)c->tile[c->v];
+    if (!c->n_reduced || x->guards.n || rows < COPY_ROWS || panel <= (double)t->l1_bytes)
+        return false;
+    int64_t way = t->l2_bytes / 8, stride = x->offset.coef[c->reduced[c->n_reduced - 1]];
+    stride = (stride < 0 ? -stride : stride) * (int64_t)size;
+    if (stride <= c->tile[c->v] * (int64_t)size)
+        return false;
+    for (uint32_t i = 0; i < c->n_free; i++)
+        all *= contract_depends(x, c->free[i]) ? axis_n(c, c->free[i]) : 1;
+    double limit = (double)block_limit(c, t), present = 8.0 * (double)(way / common_divisor(way, stride));
+    return (steps < limit ? steps : limit) > present || all > 4.0 * (double)t->l2_bytes;
+}
+
+static void choose_panel(Contract *c, const Target *t)
 {
     int o = c->dot ? OPERAND_NONE : vector_operand(c);
     c->packed = OPERAND_NONE;
-    if (o != OPERAND_NONE && c->operand[o].lane != 1 && !guarded_on(c->operand[o].x, c->v))
+    if (o == OPERAND_NONE || guarded_on(c->operand[o].x, c->v))
+        return;
+    const KernelAccess *x = c->operand[o].x;
+    double rows = 1, panel = product(c, c->reduced, c->n_reduced) * (double)dtype_size(c->acc) * (double)c->tile[c->v];
+    for (uint32_t i = 0; i < c->n_free; i++)
+        rows *= c->free[i] == c->v || contract_depends(x, c->free[i]) ? 1 : axis_n(c, c->free[i]);
+    if (c->operand[o].lane != 1 || rows_collide(c, t, x, rows))
         c->packed = o;
+    c->stream = c->packed == OPERAND_NONE && rows == 1 && c->n_reduced && !x->guards.n && panel > (double)t->l1_bytes &&
+                axis_n(c, c->v) > (double)c->tile[c->v];
 }
 
 /* v first, then what the vector operand depends on, then what reuses it; rows last. */
@@ -394,7 +431,7 @@ static void choose_order(Contract *c)
         for (uint32_t i = 0; i < c->n_free; i++) {
             uint32_t a = c->free[i];
             bool dep = o == OPERAND_NONE || contract_depends(c->operand[o].x, a);
-            int mine = !c->dot && a == c->v ? 0 : dep ? 1 : c->tile[a] == 1 ? 2 : 3;
+            int mine = !c->dot && a == c->v ? (c->stream ? 3 : 0) : dep ? 1 : c->tile[a] == 1 ? 2 : 3;
             if (mine == rank)
                 c->order[c->n_order++] = a;
         }
@@ -408,9 +445,14 @@ static void choose_reduction_blocks(Contract *c, const Target *t)
     double rows = 1;
     for (uint32_t i = c->n_outside; i < c->n_order; i++)
         rows *= axis_n(c, c->order[i]) / (double)c->tile[c->order[i]];
-    int64_t columns = c->dot ? c->lanes : c->tile[c->v];
-    int64_t limit = t->l2_bytes / 4 / (columns * (int64_t)dtype_size(c->acc)), inner = 1;
+    int64_t limit = block_limit(c, t), inner = 1;
     c->split = 0;
+    if (c->stream) {
+        c->blocked = true;
+        c->split = c->n_reduced - 1;
+        c->split_block = STREAM_ROWS;
+        return;
+    }
     if (c->dot || (rows <= 1 && c->packed == OPERAND_NONE) || product(c, c->reduced, c->n_reduced) <= 1.5 * (double)limit)
         return;
     for (uint32_t i = c->n_reduced; i-- > 0;) {
@@ -438,8 +480,10 @@ static void lay_panel(Contract *c)
 
 static void lay_sums(Contract *c)
 {
-    int64_t step = c->dot ? 1 : c->tile[c->v];
+    int64_t step = c->dot ? 1 : c->stream ? c->block[c->v] : c->tile[c->v];
     for (uint32_t i = c->n_order; i-- > c->n_outside;) {
+        if (!c->dot && c->order[i] == c->v)
+            continue;
         c->sums_coef[c->order[i]] = step;
         step *= c->block[c->order[i]];
     }
@@ -462,12 +506,14 @@ static void choose_units(Contract *c)
 {
     double steps = product(c, c->reduced, c->n_reduced), total = 2 * steps * product(c, c->free, c->n_free);
     double target = total / UNITS_WANTED > UNIT_FLOPS ? total / UNITS_WANTED : UNIT_FLOPS, unit = 2 * steps;
-    double sums = c->dot ? 1 : (double)c->tile[c->v], rows = 1;
+    double sums = c->dot || c->stream ? 1 : (double)c->tile[c->v], rows = 1;
     bool runtime_seen = false;
     for (uint32_t i = 0; i < c->n_order; i++) {
         uint32_t a = c->order[i];
         int64_t n = extent(c, a).n;
         c->block[a] = c->tile[a];
+        if (c->stream && a == c->v)
+            c->block[a] = (STREAM_COLUMNS + c->tile[a] - 1) / c->tile[a] * c->tile[a];
         if (extent(c, a).k && runtime_seen) /* the grid can count one such axis */
             c->block[a] = (n + c->tile[a] - 1) / c->tile[a] * c->tile[a];
         runtime_seen = runtime_seen || extent(c, a).k;
@@ -477,8 +523,10 @@ static void choose_units(Contract *c)
         uint32_t a = c->order[i];
         bool inside = i >= c->n_outside;
         double most = target / unit, before = (double)c->block[a];
-        if (inside && c->packed != OPERAND_NONE && PANEL_ROWS / rows > most)
-            most = PANEL_ROWS / rows;
+        double reuse = PANEL_ROWS / rows, few = total / UNITS_LEAST / unit; /* a panel used often, but not by too few units */
+        reuse = reuse < few ? reuse : few;
+        if (inside && c->packed != OPERAND_NONE && reuse > most)
+            most = reuse;
         if (inside && c->blocked && SUMS_ELEMENTS / sums < most * before)
             most = SUMS_ELEMENTS / sums / before;
         if (most > 1)
@@ -545,7 +593,7 @@ bool contract_plan(Emit *e, Arena *a, const Kernel *k, int attempt, Contract *c)
     for (int o = 0; o < 2; o++)
         c->operand[o].lane = c->operand[o].x->offset.coef[c->v];
     choose_tile(c, e->target, attempt);
-    choose_panel(c);
+    choose_panel(c, e->target);
     choose_order(c);
     choose_reduction_blocks(c, e->target);
     choose_units(c);
