@@ -103,6 +103,12 @@ static bool group_fits(const Doc *doc, uint32_t i, uint32_t room)
     return true;
 }
 
+/* A break inside a statement that the source does not force. */
+static bool is_soft(const DocItem *it)
+{
+    return it->mode == DOC_BREAK_FILL || it->mode == DOC_BREAK_OPERATOR;
+}
+
 /* True if what follows the break at i, up to the next one of no greater depth, fits into `room`
  * columns. A group that may break flat ends it with its first line. */
 static bool chunk_fits(const Doc *doc, uint32_t i, uint32_t room)
@@ -114,8 +120,7 @@ static bool chunk_fits(const Doc *doc, uint32_t i, uint32_t room)
             flat += flat || (it->may_be_flat && it->sticky);
         else if (it->kind == DOC_GROUP_END)
             flat -= flat > 0;
-        else if (it->kind == DOC_BREAK && !flat &&
-                 (it->mode != DOC_BREAK_FILL || it->depth <= depth))
+        else if (it->kind == DOC_BREAK && !flat && (!is_soft(it) || it->depth <= depth))
             return true;
         else if (it->kind == DOC_TEXT || it->kind == DOC_BREAK)
             used += it->width;
@@ -188,12 +193,17 @@ static void render_break(Render *r, uint32_t i)
 {
     const DocItem *it = &r->doc->items.at[i];
     uint32_t room = r->column < DOC_WIDTH ? DOC_WIDTH - r->column : 0;
+    uint32_t indent = indent_now(r),
+             fresh = indent < DOC_WIDTH ? DOC_WIDTH - indent + it->width : 0;
     bool breaks = false;
     if (!is_flat(r)) {
         switch (it->mode) {
         case DOC_BREAK_GROUP:
         case DOC_BREAK_FORCED: breaks = true; break;
         case DOC_BREAK_FILL: breaks = !chunk_fits(r->doc, i, room); break;
+        case DOC_BREAK_OPERATOR:
+            breaks = !chunk_fits(r->doc, i, room) && chunk_fits(r->doc, i, fresh);
+            break;
         case DOC_BREAK_JOIN:
             breaks = r->line != r->statement_line || !chunk_fits(r->doc, i, room);
             break;

@@ -23,10 +23,11 @@ typedef enum {
 } DocKind;
 
 typedef enum {
-    DOC_BREAK_GROUP,  /* breaks if the group is not flat */
-    DOC_BREAK_FILL,   /* breaks if what follows, up to a break of no greater depth, does not fit */
-    DOC_BREAK_JOIN,   /* the same between statements, and after one that took several lines */
-    DOC_BREAK_FORCED, /* always breaks */
+    DOC_BREAK_GROUP, /* breaks if the group is not flat */
+    DOC_BREAK_FILL,  /* breaks if what follows, up to a break of no greater depth, does not fit */
+    DOC_BREAK_OPERATOR, /* FILL, but not if what follows is too wide for a line of its own */
+    DOC_BREAK_JOIN,     /* the same between statements, and after one that took several lines */
+    DOC_BREAK_FORCED,   /* always breaks */
 } DocBreak;
 
 typedef enum {

@@ -68,11 +68,12 @@ static bool put_comments(Format *f, FormatPlace place, uint32_t depth, uint32_t 
     return any;
 }
 
-void format_fill(Format *f, const char *flat, uint32_t depth, uint32_t previous_end, uint32_t next)
+void format_break(Format *f, DocBreak mode, const char *flat, uint32_t depth, uint32_t previous_end,
+                  uint32_t next)
 {
     bool forced = format_newlines(f, previous_end, next) > 0;
     forced |= put_comments(f, FORMAT_BETWEEN, depth, &previous_end, next);
-    doc_break(f->doc, forced ? DOC_BREAK_FORCED : DOC_BREAK_FILL, flat, depth, false);
+    doc_break(f->doc, forced ? DOC_BREAK_FORCED : mode, flat, depth, false);
 }
 
 void format_between(Format *f, FormatPlace place, uint32_t previous_end, uint32_t next)
@@ -350,7 +351,7 @@ static void format_if_member(Format *f, const AstMember *m)
         uint32_t end = format_end(f, m->branch.then.loc),
                  begin = format_begin(f, m->branch.otherwise->loc);
         if (comment_waits(f, begin))
-            format_fill(f, " ", 1, end, begin);
+            format_break(f, DOC_BREAK_FILL, " ", 1, end, begin);
         else
             doc_text(f->doc, " ");
         doc_text(f->doc, "else ");

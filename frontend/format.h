@@ -20,9 +20,10 @@ uint32_t format_end(const Format *f, LocId loc);
 /* Newlines in the source between two bytes. */
 uint32_t format_newlines(const Format *f, uint32_t begin, uint32_t end);
 
-/* A place inside a statement where a line may end. It does if it did in the source, or if comments
- * stand before `next`. */
-void format_fill(Format *f, const char *flat, uint32_t depth, uint32_t previous_end, uint32_t next);
+/* A place inside a statement where a line may end, FILL or OPERATOR. It does if it did in the
+ * source, or if comments stand before `next`. */
+void format_break(Format *f, DocBreak mode, const char *flat, uint32_t depth, uint32_t previous_end,
+                  uint32_t next);
 /* What stands between two statements or the like, with the comments between. `joined`: by `;` on
  * one line. */
 typedef enum { FORMAT_FIRST, FORMAT_BETWEEN, FORMAT_LAST } FormatPlace;

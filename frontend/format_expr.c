@@ -30,7 +30,8 @@ void format_close_bracket(Format *f, const char *text)
 void format_comma(Format *f, LocId previous, LocId next)
 {
     doc_text(f->doc, ",");
-    format_fill(f, " ", depth_of(f, DEPTH_LIST), format_end(f, previous), format_begin(f, next));
+    format_break(f, DOC_BREAK_FILL, " ", depth_of(f, DEPTH_LIST), format_end(f, previous),
+                 format_begin(f, next));
 }
 
 void format_string(Format *f, const AstString *s)
@@ -99,7 +100,7 @@ void format_inits(Format *f, const AstInit *inits, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         doc_text(f->doc, ",");
-        format_fill(f, " ", depth_of(f, DEPTH_LIST), format_begin(f, inits[i].loc),
+        format_break(f, DOC_BREAK_FILL, " ", depth_of(f, DEPTH_LIST), format_begin(f, inits[i].loc),
                     format_begin(f, inits[i].loc));
         doc_text(f->doc, inits[i].name.text);
         doc_text(f->doc, " = ");
@@ -133,14 +134,18 @@ static uint32_t operator_level(AstBinaryOp op)
     return 0;
 }
 
+/* Operands written tight stay on one line: the author groups them. */
 static void format_binary(Format *f, const AstExpr *e)
 {
     const char *op = ast_binary_text(e->binary.op);
+    uint32_t left_end = format_end(f, e->binary.left->loc),
+             right = format_begin(f, e->binary.right->loc);
     format_expr(f, e->binary.left);
     bool tight = is_tight(f, e);
     doc_text(f->doc, tight ? op : arena_printf(f->doc->a, " %s", op));
-    format_fill(f, tight ? "" : " ", depth_of(f, DEPTH_OPERATOR + operator_level(e->binary.op)),
-                format_end(f, e->binary.left->loc), format_begin(f, e->binary.right->loc));
+    if (!tight || format_newlines(f, left_end, right))
+        format_break(f, DOC_BREAK_OPERATOR, tight ? "" : " ",
+                     depth_of(f, DEPTH_OPERATOR + operator_level(e->binary.op)), left_end, right);
     format_expr(f, e->binary.right);
 }
 
@@ -153,8 +158,9 @@ static void format_pipe(Format *f, const AstExpr *e)
     doc_open_indent(f->doc, f->depth ? DOC_INDENT_ALIGN : DOC_INDENT_PIPE, 0);
     format_expr(f, e);
     for (uint32_t i = chain.n; i-- > 0;) {
-        format_fill(f, " ", depth_of(f, DEPTH_PIPE), format_end(f, chain.at[i]->pipe.left->loc),
-                    format_begin(f, chain.at[i]->pipe.right->loc));
+        format_break(f, DOC_BREAK_FILL, " ", depth_of(f, DEPTH_PIPE),
+                     format_end(f, chain.at[i]->pipe.left->loc),
+                     format_begin(f, chain.at[i]->pipe.right->loc));
         doc_text(f->doc, "|> ");
         format_expr(f, chain.at[i]->pipe.right);
     }
@@ -186,7 +192,7 @@ static void format_if(Format *f, const AstExpr *e)
         bool waits =
             f->comment < f->file->n_comments && f->file->comments[f->comment].begin < begin;
         if (waits)
-            format_fill(f, " ", depth_of(f, DEPTH_LIST), end, begin);
+            format_break(f, DOC_BREAK_FILL, " ", depth_of(f, DEPTH_LIST), end, begin);
         else
             doc_text(f->doc, " ");
         doc_text(f->doc, "else ");

@@ -226,6 +226,10 @@ static void test_cases(void **state)
           "fn f(x: f32) -> f32 {\n"
           "  a_long_name_of_a_layer(x) + another_long_name_of_a_layer(x) + a_third_one(x, y)\n"
           "}\n" },
+        { "const h = first_coefficient + a*(second_coefficient + a*(third_coefficient_long + "
+          "a*(fourth_coefficient + a*fifth)))",
+          "const h = first_coefficient +\n"
+          "    a*(second_coefficient + a*(third_coefficient_long + a*(fourth_coefficient + a*fifth)))\n" },
         { "const y = g(if the_condition_is_rather_long { the_first_value } else { the_second_value "
           "}, "
           "and_then_one_more_argument)",
