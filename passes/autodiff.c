@@ -11,7 +11,7 @@
  * Only nodes on a path from a wanted x to y take part. An adjoint is a list of contributions,
  * summed when the sweep reaches its node, in the order in which users gave them: last user first.
  * None means zero, and becomes a node only for an x that y does not depend on. Adjoints of 16-bit
- * floats are summed in f32. */
+ * floats are summed in f32; those of slices that tile an axis are laid side by side. */
 #include "passes/autodiff.h"
 
 #include "passes/pass.h"
@@ -297,6 +297,12 @@ static void apply_own(Grad *q, void *state)
 {
     (void)state;
     op_defs[graph_node(q->g, q->node)->op]->grad(q);
+}
+
+Graph *autodiff_graph(const Graph *old)
+{
+    Rules rules = { apply_own, NULL };
+    return differentiate(old, &rules);
 }
 
 bool autodiff_with(Unit *u, GradApply *apply, void *state)
