@@ -10,8 +10,8 @@
 #include <math.h>
 #include <string.h>
 
-/* Nodes that the first output needs, with outputs loss, d loss / d tensor ...; and its points. */
-static Graph *loss_graph(Arena *a, const Graph *from, const EntryCheck *check, GradPoint *points)
+/* Nodes that the first output needs, with outputs loss, d loss / d tensor ... */
+static Graph *loss_graph(Arena *a, const Graph *from, const EntryCheck *check)
 {
     Graph first = *from;
     first.outputs.n = 1;
@@ -27,7 +27,6 @@ static Graph *loss_graph(Arena *a, const Graph *from, const EntryCheck *check, G
         AttrValue index = attr_i(check->tensors.at[i].tensor);
         NodeId t = graph_emit(g, OP_tensor, NULL, 0, &index, 1);
         graph_output(g, "d", graph_emit(g, OP_grad, (NodeId[]){ loss, t }, 2, NULL, 0), -1);
-        points[i] = (GradPoint){ .tensor = true, .index = check->tensors.at[i].tensor };
     }
     return autodiff_graph(g);
 }
@@ -64,18 +63,51 @@ static const char *draw_tensors(Arena *a, Unit *u, CaseRng *r, const InterpArgs 
     return NULL;
 }
 
-static Value *draw_inputs(Arena *a, CaseRng *r, const Graph *g, int64_t batch)
+static Value *draw_inputs(Arena *a, CaseRng *r, const Graph *g, int64_t batch, bool positive)
 {
+    CaseRange floats = positive ? (CaseRange){ 0.5, 1.5, false } : (CaseRange){ -1, 1, false };
     Value *in = arena_new_array(a, Value, g->inputs.n);
     r->ranges.n = 0;
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         const Input *x = &g->inputs.at[i];
         double hi = x->bound ? (double)x->bound - 1 : x->dtype == DT_BOOL ? 1 : 255;
         bool number = dtype_is_float(x->dtype);
-        vec_push(a, &r->ranges, number ? (CaseRange){ -1, 1, false } : (CaseRange){ 0, hi, false });
+        vec_push(a, &r->ranges, number ? floats : (CaseRange){ 0, hi, false });
         in[i] = case_value(a, r, g, i, batch);
     }
     return in;
+}
+
+/* Inputs for which the loss is finite, if either range gives them. */
+static const char *draw_finite(Arena *a, CaseRng *r, const Graph *g, InterpArgs *args)
+{
+    Graph only = *g;
+    Value loss;
+    only.outputs.n = 1;
+    for (int positive = 0; positive < 2; positive++) {
+        args->inputs = draw_inputs(a, r, g, args->batch, positive);
+        const char *bad = interp_run(a, &only, args, &loss);
+        if (bad || isfinite(loss.f[0]))
+            return bad;
+    }
+    return NULL;
+}
+
+static const char *check_tensor(Arena *a, const Graph *g, const InterpArgs *args, uint32_t i,
+                                uint32_t directions, uint64_t seed, TensorCheck *t)
+{
+    Graph one = *g;
+    Output outputs[] = { g->outputs.at[0], g->outputs.at[1 + i] };
+    GradPoint point = { .tensor = true, .index = t->tensor };
+    one.outputs.at = outputs;
+    one.outputs.n = 2;
+    return gradcheck(a, &one, args, &point, 1, directions, seed + i, &t->check);
+}
+
+static bool is_scalar_float(const Graph *g)
+{
+    NodeId y = g->outputs.n ? g->outputs.at[0].node : NODE_NONE;
+    return y != NODE_NONE && !graph_shape(g, y)->rank && dtype_is_float(graph_dtype(g, y));
 }
 
 const char *gradcheck_entry(Arena *a, Unit *u, const Entry *e, int64_t batch, uint32_t directions,
@@ -83,15 +115,10 @@ const char *gradcheck_entry(Arena *a, Unit *u, const Entry *e, int64_t batch, ui
 {
     CaseRng r = case_rng(a, seed);
     *out_check = (EntryCheck){ 0 };
-    const Graph *from = e->graph;
-    NodeId loss = from->outputs.n ? from->outputs.at[0].node : NODE_NONE;
-    if (loss == NODE_NONE || graph_shape(from, loss)->rank ||
-        !dtype_is_float(graph_dtype(from, loss)))
+    if (!is_scalar_float(e->graph))
         return "the entry's first result is not a float scalar";
-    find_tensors(a, u, from, out_check);
-    uint32_t n = out_check->tensors.n;
-    GradPoint *points = arena_new_array(a, GradPoint, n);
-    Graph *g = loss_graph(a, from, out_check, points);
+    find_tensors(a, u, e->graph, out_check);
+    Graph *g = loss_graph(a, e->graph, out_check);
     if (!g)
         return "the loss has no derivative";
     InterpArgs args = { .batch = batch, .seed = seed, .key = 1 };
@@ -99,15 +126,11 @@ const char *gradcheck_entry(Arena *a, Unit *u, const Entry *e, int64_t batch, ui
         args.clock[f] = 1;
     Value *tensors = arena_new_array(a, Value, u->tensors.n);
     const char *bad = draw_tensors(a, u, &r, &args, tensors);
-    args.inputs = draw_inputs(a, &r, from, batch);
     args.tensors = tensors;
-    for (uint32_t i = 0; i < n && !bad; i++) {
+    bad = bad ? bad : draw_finite(a, &r, g, &args);
+    for (uint32_t i = 0; i < out_check->tensors.n && !bad; i++) {
         TensorCheck *t = &out_check->tensors.at[i];
-        Graph one = *g;
-        Output outputs[] = { g->outputs.at[0], g->outputs.at[1 + i] };
-        one.outputs.at = outputs;
-        one.outputs.n = 2;
-        bad = gradcheck(a, &one, &args, &points[i], 1, directions, seed + i, &t->check);
+        bad = check_tensor(a, g, &args, i, directions, seed, t);
         if (t->check.error > out_check->tensors.at[out_check->worst].check.error)
             out_check->worst = i;
     }

@@ -1,0 +1,90 @@
+/* Whole programs, from text to simplified graphs: every pass with every check on, and the gradient
+ * of the loss by each trained tensor. */
+#include "frontend/frontend.h"
+#include "passes/gradcheck_entry.h"
+#include "passes/pipeline.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct {
+    const char *file, *model;
+    uint32_t directions;
+} programs[] = {
+    { "house", NULL, 8 },      { "iris", "Logistic", 8 },  { "iris", "Softmax", 8 },
+    { "lenet", NULL, 1 },      { "linreg", NULL, 8 },      { "quadratic", NULL, 8 },
+    { "root", NULL, 8 },       { "scaling", NULL, 8 },     { "xor", "Perceptron", 8 },
+    { "xor", "Xor", 8 },
+};
+enum { PROGRAMS = sizeof programs / sizeof *programs };
+
+static Unit *load(Compiler *cx, size_t i)
+{
+    FrontendOptions options = { .model = programs[i].model, .f64 = true };
+    const char *path = arena_printf(cx->arena, "%s/tests/frontend/programs/%s.dl", DLCC_SOURCE_DIR,
+                                    programs[i].file);
+    Unit *u = frontend_load(cx, path, &options);
+    if (!u)
+        fail_msg("%s: %s", programs[i].file, cx->diags.at[0].message);
+    return u;
+}
+
+static void check_entry(Unit *u, const Entry *e, size_t i)
+{
+    EntryCheck check;
+    int64_t batch = e->pinned || e->graph->batch_max < 3 ? e->graph->batch_max : 2;
+    const char *bad = gradcheck_entry(u->arena, u, e, batch, programs[i].directions, 3, &check);
+    if (bad)
+        fail_msg("%s: %s", programs[i].file, bad);
+    assert_true(check.tensors.n > 0);
+    for (uint32_t k = 0; k < check.tensors.n; k++) {
+        const TensorCheck *t = &check.tensors.at[k];
+        if (!t->read || t->check.error > 1e-6 || !t->check.directions)
+            fail_msg("%s, `%s`: derivative %.9g, quotient %.9g, error %g, %u kinks",
+                     programs[i].file, u->tensors.at[t->tensor].name, t->check.derivative,
+                     t->check.quotient, t->check.error, t->check.kinks);
+    }
+}
+
+static void losses_have_their_gradients(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PROGRAMS; i++) {
+        Compiler *cx = compiler_new();
+        Unit *u = load(cx, i);
+        uint32_t steps = 0;
+        for (uint32_t k = 0; k < u->entries.n; k++)
+            if (u->entries.at[k].kind == ENTRY_STEP) {
+                check_entry(u, &u->entries.at[k], i);
+                steps++;
+            }
+        assert_true(steps > 0);
+        compiler_free(cx);
+    }
+}
+
+static void passes_leave_sound_graphs(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PROGRAMS; i++) {
+        Compiler *cx = compiler_new();
+        Unit *u = load(cx, i);
+        PipelineOptions o = { .stop_after = "simplify", .verify = true, .read_back = true };
+        if (!pipeline_run(u, &o, NULL))
+            fail_msg("%s: %s", programs[i].file, cx->diags.at[0].message);
+        compiler_free(cx);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(losses_have_their_gradients),
+        cmocka_unit_test(passes_leave_sound_graphs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
