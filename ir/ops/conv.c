@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { MAX_SPACE = 3 };
+enum { MAX_SPACE = 3, MAX_PHASES = 16 };
 
 static const AttrDecl conv_attrs[] = {
     { .name = "stride", .kind = ATTR_INTS, .required = true },
@@ -44,8 +44,7 @@ static bool conv_channels(Infer *q)
                           "a convolution of %s with weights %s in %lld group%s: %lld input "
                           "channels, weights for %lld",
                           rule_type(q, 0), rule_type(q, 1), (long long)groups,
-                          groups == 1 ? "" : "s", (long long)x->dim[1].n,
-                          (long long)taken);
+                          groups == 1 ? "" : "s", (long long)x->dim[1].n, (long long)taken);
     return true;
 }
 
@@ -127,10 +126,38 @@ static NodeId split_groups(Graph *g, NodeId x, uint32_t axis, int64_t groups)
     return b_reshape(g, x, &s);
 }
 
-static const char *const window_letters[] = { "", "pu", "puqv",
-                                              "puqvrw" }; /* outputs p q r, window places u v w */
-static const char *const out_letters[] = { "", "p", "pq", "pqr" };
-static const char *const place_letters[] = { "", "u", "uv", "uvw" };
+/* The axes of x's windows, of the weights and of the result in einsum notation: b batch, g groups,
+ * c and o channels, p q r places of the result, u v w of the window. */
+typedef struct {
+    char x[12], w[12], y[12];
+} Letters;
+
+static Letters letters_of(const Conv *c)
+{
+    static const char places[] = "pqr", taps[] = "uvw";
+    const char *g = c->groups > 1 ? "g" : "";
+    Letters l;
+    char *x = stpcpy(stpcpy(stpcpy(l.x, "b"), g), "c"), *w = stpcpy(stpcpy(l.w, g), "oc");
+    char *y = stpcpy(stpcpy(stpcpy(l.y, "b"), g), "o");
+    for (uint32_t i = 0; i < c->n; i++) {
+        *x++ = *y++ = places[i];
+        *x++ = *w++ = taps[i];
+    }
+    *x = *y = *w = 0;
+    return l;
+}
+
+static NodeId letters_dot(Graph *g, NodeId a, NodeId b, const char *la, const char *lb,
+                          const char *out)
+{
+    return b_dot(g, a, b, arena_printf(g->unit->arena, "%s,%s->%s", la, lb, out));
+}
+
+/* split_groups where there are groups */
+static NodeId grouped(Graph *g, NodeId x, uint32_t axis, const Conv *c)
+{
+    return c->groups > 1 ? split_groups(g, x, axis, c->groups) : x;
+}
 
 /* Three spatial axes in groups would need nine axes of windows: each group by itself then. */
 FOLD(conv_fold)
@@ -155,18 +182,9 @@ FOLD(conv_fold)
 static NodeId conv_expand(Graph *g, NodeId node, const NodeId *in)
 {
     Conv c = conv_of(g, node);
-    char spec[64];
-    NodeId x = conv_windows(g, in[0], &c), w = in[1];
-    const char *group = c.groups > 1 ? "g" : "";
-    if (c.groups > 1) {
-        x = split_groups(g, x, 1, c.groups);
-        w = split_groups(g, w, 0, c.groups);
-    }
-    stpcpy(stpcpy(stpcpy(spec, "b"), group), "c");
-    char *p = stpcpy(stpcpy(spec + strlen(spec), window_letters[c.n]), ",");
-    p = stpcpy(stpcpy(stpcpy(p, group), "oc"), place_letters[c.n]);
-    stpcpy(stpcpy(stpcpy(stpcpy(p, "->b"), group), "o"), out_letters[c.n]);
-    return b_reshape(g, b_dot(g, x, w, spec), graph_shape(g, node));
+    Letters l = letters_of(&c);
+    NodeId x = grouped(g, conv_windows(g, in[0], &c), 1, &c), w = grouped(g, in[1], 0, &c);
+    return b_reshape(g, letters_dot(g, x, w, l.x, l.w, l.y), graph_shape(g, node));
 }
 
 /* ---- derivatives ---- */
@@ -184,53 +202,157 @@ static NodeId swap_channels(Graph *g, NodeId w, int64_t groups)
     return b_reshape(g, b_transpose(g, split_groups(g, w, 0, groups), perm), &s);
 }
 
-/* dx is the convolution of dy, spread by the stride, with the weights turned around. Where x was
- * padded beyond the window, the padding of dy would be negative: those places are cut off first. */
-static NodeId input_grad(Grad *q, const Conv *c)
+/* Axis i of dx by phases: element x[e] with e + low = stride q + phase receives through those
+ * places k of the window whose k dilation leaves the same remainder, `step` places apart, from the
+ * elements q - (k dilation - phase) / stride of dy. So each phase is a convolution with stride 1 of
+ * dy with every step-th weight, turned around, and the phases lie side by side. */
+typedef struct {
+    int64_t first, step; /* places of the window; first = -1: no place has this phase */
+    int64_t dilation;    /* between their elements of dy */
+    int64_t low, high;   /* padding of dy, after cutting it to [begin, end) */
+    int64_t begin, end;
+} Phase;
+
+/* Of the phases together, along one axis: `count` elements each from place `start` on. */
+static void phase_range(const Conv *c, uint32_t i, int64_t *out_start, int64_t *out_count)
+{
+    *out_start = c->low[i] / c->stride[i];
+    *out_count = (c->low[i] + c->space[i] - 1) / c->stride[i] + 1 - *out_start;
+}
+
+static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
+{
+    return v < lo ? lo : v > hi ? hi : v;
+}
+
+static Phase phase_of(const Conv *c, uint32_t i, int64_t phase)
+{
+    int64_t stride = c->stride[i], start, count;
+    Phase p = { .first = -1, .step = 1 };
+    while (p.step * c->dilation[i] % stride)
+        p.step++;
+    for (int64_t k = c->window[i] < p.step ? c->window[i] : p.step; k-- > 0;)
+        if (k * c->dilation[i] % stride == phase)
+            p.first = k;
+    if (p.first < 0)
+        return p;
+    phase_range(c, i, &start, &count);
+    p.dilation = p.step * c->dilation[i] / stride;
+    int64_t span = (c->window[i] - 1 - p.first) / p.step * p.dilation;
+    int64_t before =
+        (p.first * c->dilation[i] - phase) / stride + span - start; /* may be negative */
+    p.begin = clamp(-before, 0, c->out[i]);
+    p.end = clamp(count + span - before, p.begin, c->out[i]);
+    p.low = before + p.begin > 0 ? before + p.begin : 0;
+    p.high = count + span - p.low - (p.end - p.begin);
+    return p;
+}
+
+/* One phase of each axis: a convolution, or zeros where a phase has no place. */
+static NodeId phase_grad(Grad *q, const Conv *c, const Phase *p)
 {
     Graph *g = q->g;
-    NodeId dy = q->dy;
-    int64_t low[MAX_SPACE], high[MAX_SPACE], ones[MAX_SPACE], axes[MAX_SPACE];
-    int64_t none[MAX_RANK] = { 0 }, gap[MAX_RANK] = { 0 };
-    for (uint32_t i = 0; i < c->n; i++)
-        gap[2 + i] = c->stride[i] - 1;
-    dy = b_pad(g, dy, none, none, gap, 0);
-    for (uint32_t i = 0; i < c->n && dy != NODE_NONE; i++) {
-        int64_t span = (c->window[i] - 1) * c->dilation[i],
-                extent = graph_shape(g, dy)->dim[2 + i].n;
-        int64_t first = c->low[i] - span,
-                last = c->low[i] + c->space[i]; /* places of dy that meet x */
-        int64_t begin = first < 0        ? 0
-                        : first < extent ? first
-                                         : extent,
-                end = last < extent ? last : extent;
-        dy = b_slice_axis(g, dy, 2 + i, begin, end);
-        low[i] = begin > first ? begin - first : 0;
-        high[i] = c->space[i] + span - low[i] - (end - begin);
-        ones[i] = 1;
-        axes[i] = 2 + i;
+    NodeId dy = q->dy, w = q->in[1];
+    Shape result = *graph_shape(g, q->in[0]);
+    int64_t low[MAX_SPACE], high[MAX_SPACE], ones[MAX_SPACE], dilation[MAX_SPACE], axes[MAX_SPACE];
+    int64_t first[MAX_RANK] = { 0 }, end[MAX_RANK], step[MAX_RANK], start;
+    bool empty = false;
+    for (uint32_t i = 0; i < 2 + c->n; i++) {
+        end[i] = graph_shape(g, w)->dim[i].n;
+        step[i] = 1;
     }
+    for (uint32_t i = 0; i < c->n; i++) {
+        phase_range(c, i, &start, &result.dim[2 + i].n);
+        empty |= p[i].first < 0;
+        dy = b_slice_axis(g, dy, 2 + i, p[i].begin, p[i].end);
+        first[2 + i] = p[i].first;
+        step[2 + i] = p[i].step;
+        low[i] = p[i].low;
+        high[i] = p[i].high;
+        dilation[i] = p[i].dilation;
+        axes[i] = 2 + i;
+        ones[i] = 1;
+    }
+    if (empty)
+        return b_splat(g, graph_dtype(g, q->dy), &result, 0);
+    w = b_flip(g, swap_channels(g, b_slice(g, w, first, end, step), c->groups), axes, c->n);
     AttrValue attrs[] = { attr_ints(ones, c->n), attr_ints(low, c->n), attr_ints(high, c->n),
-                          attr_ints(c->dilation, c->n), attr_i(c->groups) };
-    NodeId w = b_flip(g, swap_channels(g, q->in[1], c->groups), axes, c->n);
+                          attr_ints(dilation, c->n), attr_i(c->groups) };
     return graph_emit(g, OP_conv, (NodeId[]){ dy, w }, 2, attrs, 5);
+}
+
+/* dx with the phases of axes before i chosen in `chosen`, and those from i on joined. */
+static NodeId join_phases(Grad *q, const Conv *c, uint32_t i, Phase *chosen)
+{
+    Graph *g = q->g;
+    NodeId parts[MAX_PHASES];
+    int64_t stride = c->stride[i < c->n ? i : 0], start, count;
+    if (i == c->n)
+        return phase_grad(q, c, chosen);
+    for (int64_t phase = 0; phase < stride; phase++) {
+        chosen[i] = phase_of(c, i, phase);
+        parts[phase] = b_unsqueeze(g, join_phases(q, c, i + 1, chosen), 3 + i);
+        if (parts[phase] == NODE_NONE)
+            return NODE_NONE;
+    }
+    phase_range(c, i, &start, &count);
+    NodeId all = b_concat(g, parts, (uint32_t)stride, 3 + i);
+    Shape flat = *graph_shape(g, parts[0]);
+    flat.dim[2 + i].n = count * stride;
+    flat.rank--;
+    for (uint32_t a = 3 + i; a < flat.rank; a++)
+        flat.dim[a] = flat.dim[a + 1];
+    int64_t begin = c->low[i] - start * stride;
+    return b_slice_axis(g, b_reshape(g, all, &flat), 2 + i, begin, begin + c->space[i]);
+}
+
+/* dx by the steps of the forward pass backwards: each window's gradient, and the windows added
+ * where they lie. */
+static NodeId spread_windows(Grad *q, const Conv *c)
+{
+    Graph *g = q->g;
+    Letters l = letters_of(c);
+    NodeId dx = letters_dot(g, grouped(g, q->dy, 1, c), grouped(g, q->in[1], 0, c), l.y, l.w, l.x);
+    if (c->groups > 1 && dx != NODE_NONE) {
+        Shape s = *graph_shape(g, dx);
+        s.rank--;
+        s.dim[1].n *= s.dim[2].n;
+        for (uint32_t i = 2; i < s.rank; i++)
+            s.dim[i] = s.dim[i + 1];
+        dx = b_reshape(g, dx, &s);
+    }
+    for (uint32_t i = c->n; i-- > 0;) {
+        AttrValue attrs[] = { attr_i(2 + 2 * i), attr_i(c->low[i] + c->space[i] + c->high[i]),
+                              attr_i(c->stride[i]), attr_i(c->dilation[i]) };
+        dx = graph_emit(g, OP_overlap_add, &dx, 1, attrs, 4);
+    }
+    for (uint32_t i = 0; i < c->n; i++)
+        dx = b_slice_axis(g, dx, 2 + i, c->low[i], c->low[i] + c->space[i]);
+    return dx;
+}
+
+/* Windows that lie side by side are best added where they lie, many phases are many kernels. */
+static NodeId input_grad(Grad *q, const Conv *c)
+{
+    int64_t phases = 1;
+    bool apart = true;
+    for (uint32_t i = 0; i < c->n; i++) {
+        phases = c->stride[i] > MAX_PHASES ? MAX_PHASES + 1 : phases * c->stride[i];
+        apart &= c->stride[i] > (c->window[i] - 1) * c->dilation[i];
+    }
+    Phase chosen[MAX_SPACE];
+    bool alone = phases == 1;
+    return !alone && (apart || phases > MAX_PHASES) ? spread_windows(q, c)
+                                                    : join_phases(q, c, 0, chosen);
 }
 
 /* dw sums dy times x's windows over the batch and the places of the output. */
 static NodeId weight_grad(Grad *q, const Conv *c)
 {
     Graph *g = q->g;
-    char spec[64];
-    NodeId x = conv_windows(g, q->in[0], c), dy = q->dy;
-    const char *group = c->groups > 1 ? "g" : "";
-    if (c->groups > 1) {
-        x = split_groups(g, x, 1, c->groups);
-        dy = split_groups(g, dy, 1, c->groups);
-    }
-    char *p = stpcpy(stpcpy(stpcpy(stpcpy(spec, "b"), group), "o"), out_letters[c->n]);
-    p = stpcpy(stpcpy(stpcpy(stpcpy(p, ",b"), group), "c"), window_letters[c->n]);
-    stpcpy(stpcpy(stpcpy(stpcpy(p, "->"), group), "oc"), place_letters[c->n]);
-    return b_reshape(g, b_dot(g, dy, x, spec), graph_shape(g, q->in[1]));
+    Letters l = letters_of(c);
+    NodeId x = grouped(g, conv_windows(g, q->in[0], c), 1, c), dy = grouped(g, q->dy, 1, c);
+    return b_reshape(g, letters_dot(g, dy, x, l.y, l.x, l.w), graph_shape(g, q->in[1]));
 }
 
 static void conv_grad(Grad *q)
@@ -293,6 +415,12 @@ static NodeId conv_cases(Graph *g, CaseRng *r, uint32_t i)
         { 2, { -1, 3, 5, 5 }, { 3, 1, 3, 3 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 3 },
         { 2, { 2, 5, 4, 3 }, { 7, 5, 1, 1 }, { 1, 1 }, { 0, 0 }, { 0, 0 }, { 1, 1 }, 1 },
         { 2, { 1, 1, 4, 4 }, { 2, 1, 2, 2 }, { 2, 2 }, { 3, 0 }, { 1, 4 }, { 1, 1 }, 1 },
+        { 1, { 2, 2, 13 }, { 3, 2, 5 }, { 2 }, { 2 }, { 1 }, { 1 }, 1 },
+        { 1, { 2, 2, 19 }, { 3, 2, 4 }, { 4 }, { 2 }, { 3 }, { 3 }, 1 },
+        { 1, { 2, 2, 19 }, { 3, 2, 3 }, { 3 }, { 5 }, { 9 }, { 2 }, 1 },
+        { 1, { 2, 2, 40 }, { 1, 2, 19 }, { 18 }, { 1 }, { 0 }, { 1 }, 1 },
+        { 2, { -1, 3, 9, 7 }, { 4, 3, 3, 3 }, { 2, 2 }, { 1, 1 }, { 1, 1 }, { 1, 1 }, 1 },
+        { 2, { 2, 4, 7, 7 }, { 6, 2, 1, 1 }, { 2, 2 }, { 0, 0 }, { 0, 0 }, { 1, 1 }, 2 },
         { 1, { 1, 1, 4 }, { 2, 1, 2 }, { 10 }, { 3 }, { 0 }, { 1 }, 1 },
         { 3,
           { 1, 2, 4, 3, 5 },
