@@ -224,7 +224,8 @@ struct Elab {
     VEC(void *) fields;      /* of sources, private to elab_data.c */
     VEC(const AstFn *) losses; /* of the recipe: their parameters are the fields of the data */
     Module *main;
-    bool data_failed; /* its message says why dims are missing */
+    uint32_t std_first, std_last; /* sources of the library, the last excluded */
+    bool data_failed;             /* its message says why dims are missing */
     /* where in the program we are */
     Instance *owner;
     LocId call; /* called from */
@@ -336,6 +337,7 @@ Val type_accept(Elab *e, const AstType *t, Val v, Scope *s, DiagCode code, const
 bool type_resolve(Elab *e, const AstType *t, Scope *s, Dtype *out_dtype, Shape *out_shape);
 bool type_is_tensor(Elab *e, const AstType *t); /* has a dtype, be it a variable */
 bool type_has_ellipsis(const AstType *t);
+const char *type_text(Elab *e, const AstType *t);  /* as written, for messages */
 Val eval_dim(Elab *e, const AstExpr *x, Scope *s); /* INT or DIM */
 
 /* ---- elab_expr.c, elab_stmt.c, elab_index.c ---- */

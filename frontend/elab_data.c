@@ -494,32 +494,71 @@ bool data_view(Elab *e, const AstExpr *x, Scope *s, DataView *out)
 
 /* ---- fields against the loss ---- */
 
+/* The declared dims of one item, as far as they are numbers, against the field's. */
+static bool same_form(Elab *e, const AstType *t, const FrontendField *f)
+{
+    if (t->n_dims != f->rank + 1)
+        return false;
+    for (uint32_t i = 1; i < t->n_dims; i++) {
+        const AstExpr *x = t->dims[i].expr;
+        Val v = val_none();
+        if (t->dims[i].kind != AST_DIM_EXPR)
+            continue;
+        if (x->kind == AST_EXPR_NAME && x->name.text)
+            v = scope_lookup_quiet(e, e->root->scope, x->name.text);
+        else if (x->kind == AST_EXPR_NUMBER && x->number.is_integer)
+            v = val_int(x->number.integer);
+        if (v.kind == VAL_INT && v.i != f->dim[i - 1])
+            return false;
+    }
+    return true;
+}
+
+static const char *field_text(Elab *e, const FrontendField *f)
+{
+    const char *text = arena_printf(e->a, "%s[N", dtype_name(f->dtype));
+    for (uint32_t i = 0; i < f->rank; i++)
+        text = arena_printf(e->a, "%s, %lld", text, (long long)f->dim[i]);
+    return arena_printf(e->a, "%s]", text);
+}
+
+static bool check_field(Elab *e, const DataView *view, const AstParam *p,
+                        const FrontendField *fields, int n, LocId loc)
+{
+    const char *names[32];
+    for (int i = 0; i < n; i++) {
+        names[i] = fields[i].name;
+        if (strcmp(fields[i].name, p->name.text))
+            continue;
+        if (same_form(e, p->type, &fields[i]))
+            return true;
+        uint32_t d =
+            diag_report(e->cx, DIAG_E0604, loc, "`%s` gives %s %s, the loss wants %s", view->source,
+                        p->name.text, field_text(e, &fields[i]), type_text(e, p->type));
+        diag_add(e->cx, d, DIAG_LABEL, p->loc, "wanted here");
+        return false;
+    }
+    if (p->value)
+        return true;
+    const char *near = diag_nearest(p->name.text, names, (size_t)n);
+    uint32_t d =
+        diag_report(e->cx, DIAG_E0623, loc, "`%s` gives no field `%s`, which the loss wants",
+                    view->source, p->name.text);
+    diag_add(e->cx, d, DIAG_LABEL, p->loc, "wanted here");
+    if (near)
+        diag_add(e->cx, d, DIAG_HELP, 0, "it has `%s`", near);
+    return false;
+}
+
 bool data_check(Elab *e, const DataView *view, const AstFn *loss, LocId loc)
 {
     FrontendField fields[32];
-    const char *names[32];
     int n = data_fields(e, view->source, fields, 32);
     bool ok = true;
-    for (int i = 0; i < n; i++)
-        names[i] = fields[i].name;
     for (uint32_t k = 0; n >= 0 && k < loss->sig.n_params; k++) {
         const AstParam *p = &loss->sig.params[k];
-        const FrontendField *f = NULL;
-        if (!p->name.text || !type_is_tensor(e, p->type))
-            continue;
-        for (int i = 0; i < n; i++)
-            if (!strcmp(fields[i].name, p->name.text))
-                f = &fields[i];
-        if (f || p->value)
-            continue;
-        const char *near = diag_nearest(p->name.text, names, (size_t)n);
-        uint32_t d =
-            diag_report(e->cx, DIAG_E0623, loc, "`%s` gives no field `%s`, which the loss wants",
-                        view->source, p->name.text);
-        diag_add(e->cx, d, DIAG_LABEL, p->loc, "wanted here");
-        if (near)
-            diag_add(e->cx, d, DIAG_HELP, 0, "it has `%s`", near);
-        ok = false;
+        if (p->name.text && type_is_tensor(e, p->type) && p->type->n_dims)
+            ok &= check_field(e, view, p, fields, n, loc);
     }
     return ok;
 }

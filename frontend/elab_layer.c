@@ -451,6 +451,14 @@ static Val instance_field(Elab *e, Val v, const AstExpr *x)
     const AstFn *fn = name ? instance_find_fn(e, i, name) : NULL;
     if (fn)
         return member_fn(e, v, fn);
+    if (name && has_unbound(i)) {
+        uint32_t d = diag_report(e->cx, DIAG_E0410, loc_here(e, x->loc),
+                                 "the dims of this `%s` are not known yet: no call has bound them",
+                                 i->ast->name.text);
+        diag_add(e->cx, d, DIAG_LABEL, i->loc, "declared here");
+        diag_add(e->cx, d, DIAG_HELP, 0, "call it first, or give the dims in brackets");
+        return val_error();
+    }
     if (!name || !instance_build(e, i))
         return val_error();
     const Binding *b = scope_find_here(i->scope, name);

@@ -54,6 +54,8 @@ static Module *module_of(Elab *e, uint32_t source, const char *path, bool is_std
 
 static bool load_std(Elab *e)
 {
+    e->std_first = e->cx->sources.n;
+    e->std_last = e->std_first + (uint32_t)std_file_count;
     for (size_t i = 0; i < std_file_count; i++) {
         const char *path = arena_printf(e->a, "std/%s", std_files[i].name);
         uint32_t source = compiler_add_source(e->cx, path, std_files[i].text, std_files[i].size);
@@ -179,17 +181,18 @@ static const AstItem *choose(Elab *e, const Module *m, const AstItem **out_train
     *out_train = trains == 1 ? train : NULL;
     if (models == 1 && trains <= 1)
         return model;
+    LocId file = loc_make(e->cx, (Loc){ .file = m->file->source });
     if (name && !models && !trains)
-        diag_report(e->cx, DIAG_E0421, 0, "%s has no model `%s`; it has %s", m->path, name,
+        diag_report(e->cx, DIAG_E0421, file, "no model `%s` here; there is %s", name,
                     list_models(e, m));
     else if (trains == 1 && !models)
         diag_report(e->cx, DIAG_E0421, train->train.model.loc, "no model `%s`",
                     train->train.model.text);
     else if (!models && !trains)
-        diag_report(e->cx, DIAG_E0421, 0, "%s has no model", m->path);
+        diag_report(e->cx, DIAG_E0421, file, "the file has no model");
     else
-        diag_report(e->cx, DIAG_E0421, 0, "%s has several models; choose one with --model: %s",
-                    m->path, list_models(e, m));
+        diag_report(e->cx, DIAG_E0421, model ? model->layer.name.loc : train->train.model.loc,
+                    "several models; choose one with --model: %s", list_models(e, m));
     return NULL;
 }
 
@@ -287,13 +290,17 @@ Unit *frontend_load(Compiler *cx, const char *path, const FrontendOptions *optio
     return load(&e, load_path(&e, path, 0));
 }
 
-Unit *frontend_load_text(Compiler *cx, const char *path, const char *text, size_t size,
-                         const FrontendOptions *options)
+Unit *frontend_load_source(Compiler *cx, uint32_t source, const FrontendOptions *options)
 {
     Elab e = { .cx = cx, .a = cx->arena, .options = options ? options : &no_options };
-    uint32_t source = compiler_add_source(cx, path, text, size);
-    Module *m = module_of(&e, source, arena_strndup(cx->arena, path, strlen(path)), false);
+    Module *m = module_of(&e, source, cx->sources.at[source].path, false);
     if (m)
         vec_push(cx->arena, &e.modules, m);
     return load(&e, m);
+}
+
+Unit *frontend_load_text(Compiler *cx, const char *path, const char *text, size_t size,
+                         const FrontendOptions *options)
+{
+    return frontend_load_source(cx, compiler_add_source(cx, path, text, size), options);
 }

@@ -47,8 +47,7 @@ Val eval_dim(Elab *e, const AstExpr *x, Scope *s)
     return val_int(n);
 }
 
-/* The declared type as written, for messages. */
-static const char *type_text(Elab *e, const AstType *t)
+const char *type_text(Elab *e, const AstType *t)
 {
     const Loc *l = loc_get(e->cx, t->loc);
     const char *text = e->cx->sources.at[l->file].text;
@@ -72,6 +71,14 @@ static Val refuse(Accept *q)
     uint32_t d = diag_report(q->e->cx, q->code, loc_here(q->e, q->loc), "%s must be %s, not %s",
                              q->what, type_text(q->e, q->type), val_text(q->e, q->val));
     diag_add(q->e->cx, d, DIAG_LABEL, q->type->loc, "declared here");
+    for (uint32_t i = 0; i < q->type->n_dims; i++) { /* what the names stand for by now */
+        const AstExpr *x = q->type->dims[i].expr;
+        if (!x || x->kind != AST_EXPR_NAME || !x->name.text)
+            continue;
+        Val v = scope_lookup_quiet(q->e, q->scope, x->name.text);
+        if (v.kind == VAL_INT)
+            diag_add(q->e->cx, d, DIAG_NOTE, 0, "here `%s` is %lld", x->name.text, (long long)v.i);
+    }
     return val_error();
 }
 
@@ -257,7 +264,12 @@ Val type_accept(Elab *e, const AstType *t, Val v, Scope *s, DiagCode code, const
         return v.kind == VAL_FN || val_is_number(v) || v.kind == VAL_LIST ? v : refuse(&q);
     if (type_is_tensor(e, t))
         return accept_tensor(&q);
-    report_unknown(e, s, "type", &t->name);
+    static const char *const kinds[] = { "int",     "float", "bool", "str", "fn",  "layer", "init",
+                                         "integer", "any",   "f64",  "f32", "f16", "bf16",  "i64",
+                                         "i32",     "i16",   "i8",   "u64", "u32", "u16",   "u8" };
+    const char *near = diag_nearest(t->name.text, kinds, sizeof kinds / sizeof *kinds);
+    diag_report(e->cx, DIAG_E0401, loc_here(e, t->name.loc),
+                near ? "no type `%s`; did you mean `%s`?" : "no type `%s`", t->name.text, near);
     return val_error();
 }
 

@@ -41,4 +41,7 @@ Unit *frontend_load(Compiler *cx, const char *path, const FrontendOptions *optio
 Unit *frontend_load_text(Compiler *cx, const char *path, const char *text, size_t size,
                          const FrontendOptions *options);
 
+/* The same for a source that is registered already. */
+Unit *frontend_load_source(Compiler *cx, uint32_t source, const FrontendOptions *options);
+
 #endif

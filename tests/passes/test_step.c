@@ -1,6 +1,6 @@
-/* test_step.c: training steps from .dl text, differentiated and run by the reference interpreter: the
- * worked examples of gradient descent, every optimizer of the library against its formula, layers
- * with state, derivatives of derivatives. */
+/* test_step.c: training steps from .dl text, differentiated and run by the reference interpreter:
+ * the worked examples of gradient descent, every optimizer of the library against its formula,
+ * layers with state, derivatives of derivatives. */
 #include "passes/pass.h"
 
 #include "tests/frontend/elab_help.h"
@@ -36,13 +36,15 @@ static double *tensor(Model *m, const char *name)
     return m->tensors[i].f;
 }
 
-/* L = x^2 + y^2 + 2x - 2y from (2, 2) with 0.1: (1.4, 1.8), L = 4.4; the minimum is -2 at (-1, 1). */
+/* L = x^2 + y^2 + 2x - 2y from (2, 2) with 0.1: (1.4, 1.8), L = 4.4; the minimum is -2 at (-1, 1).
+ */
 static void descent(void **state)
 {
     (void)state;
     Model m = train_load("model Quad { param x: f32 = 2; param y: f32 = 2\n"
                          "  fn loss() -> f32 { x^2 + y^2 + 2*x - 2*y } }\n"
-                         "train Quad { steps = 100; optimizer = gd(lr=0.1) }\n", NULL);
+                         "train Quad { steps = 100; optimizer = gd(lr=0.1) }\n",
+                         NULL);
     model_init(&m);
     assert_true(fabs(step(&m, NULL, 1, 0, 100) - 8) < 1e-6);
     assert_true(fabs(*tensor(&m, "x") - 1.4) < 1e-6 && fabs(*tensor(&m, "y") - 1.8) < 1e-6);
@@ -152,9 +154,11 @@ static void optimizers_are_their_formulas(void **state)
     for (size_t i = 0; i < sizeof optimizers / sizeof *optimizers; i++) {
         char text[1024];
         snprintf(text, sizeof text,
-                 "optimizer own(lr: f32) { fn (p: f32[...], g: f32[...]) -> f32[...] { p - lr/(step + 1)*g } }\n"
+                 "optimizer own(lr: f32) { fn (p: f32[...], g: f32[...]) -> f32[...] { p - "
+                 "lr/(step + 1)*g } }\n"
                  "model M { param w: f32[2] = 3\n  fn loss() -> f32 { sum(w^2/2 + w) } }\n"
-                 "train M { steps = 10; optimizer = %s }\n", optimizers[i].optimizer);
+                 "train M { steps = 10; optimizer = %s }\n",
+                 optimizers[i].optimizer);
         Model m = train_load(text, &o);
         model_init(&m);
         Course r = { .p = 3 };
@@ -178,12 +182,9 @@ static void schedules_are_their_formulas(void **state)
         const char *schedule;
         double at, want;
     } cases[] = {
-        { "cosine(2)", 50, 1 },
-        { "cosine(2, warmup=10)", 4, 1 },
-        { "cosine(2, low=1)", 100, 1 },
-        { "linear(2, warmup=20)", 60, 1 },
-        { "warm(4, 8)", 1, 1 },
-        { "one_cycle(3)", 30, 2.9998 },
+        { "cosine(2)", 50, 1 },         { "cosine(2, warmup=10)", 4, 1 },
+        { "cosine(2, low=1)", 100, 1 }, { "linear(2, warmup=20)", 60, 1 },
+        { "warm(4, 8)", 1, 1 },         { "one_cycle(3)", 30, 2.9998 },
         { "one_cycle(3)", 0, 0.12 },
     };
     FrontendOptions o = { .f64 = true };
@@ -191,7 +192,8 @@ static void schedules_are_their_formulas(void **state)
         char text[512];
         snprintf(text, sizeof text,
                  "model M { param w: f32 = 0\n  fn loss() -> f32 { w } }\n"
-                 "train M { steps = 100; optimizer = gd(lr=%s) }\n", cases[i].schedule);
+                 "train M { steps = 100; optimizer = gd(lr=%s) }\n",
+                 cases[i].schedule);
         Model m = train_load(text, &o);
         model_init(&m);
         step(&m, NULL, 1, cases[i].at, 100);
@@ -206,7 +208,8 @@ static void rate_at_run_time(void **state)
 {
     (void)state;
     Model m = train_load("model M { param w: f32 = 0\n  fn loss() -> f32 { w } }\n"
-                         "train M { steps = 2; optimizer = gd(lr=cosine(1)) }\n", NULL);
+                         "train M { steps = 2; optimizer = gd(lr=cosine(1)) }\n",
+                         NULL);
     double clock[CLOCK_SEED] = { [CLOCK_LR] = 0.25, [CLOCK_LR_SCALE] = 2 };
     model_init(&m);
     model_run(&m, "step", NULL, 1, clock);
@@ -218,10 +221,12 @@ static void rate_at_run_time(void **state)
 static void optimizers_by_glob(void **state)
 {
     (void)state;
-    Model m = train_load("model M { param a: f32 = 1; param b: f32 = 1; param c: f32 = 1\n"
-                         "  fn loss() -> f32 { a + b + c } }\n"
-                         "train M { steps = 2; optimizer = sgd(lr=0.5, decay=1); params = \"*|!c\"\n"
-                         "  optimizer[\"b\"] = sgd(decay=0) }\n", NULL);
+    Model m =
+        train_load("model M { param a: f32 = 1; param b: f32 = 1; param c: f32 = 1\n"
+                   "  fn loss() -> f32 { a + b + c } }\n"
+                   "train M { steps = 2; optimizer = sgd(lr=0.5, decay=1); params = \"*|!c\"\n"
+                   "  optimizer[\"b\"] = sgd(decay=0) }\n",
+                   NULL);
     model_init(&m);
     step(&m, NULL, 1, 0, 2);
     assert_true(fabs(*tensor(&m, "a") - 0) < 1e-6);   /* 1 - 0.5 (1 + 1) */
@@ -233,14 +238,18 @@ static void optimizers_by_glob(void **state)
 static void clipping(void **state)
 {
     (void)state;
-    Model m = train_load("model M { param a: f32 = 0; param b: f32 = 0\n  fn loss() -> f32 { 3*a + 4*b } }\n"
-                         "train M { steps = 2; optimizer = gd(lr=1); clip_norm = 1 }\n", NULL);
+    Model m = train_load(
+        "model M { param a: f32 = 0; param b: f32 = 0\n  fn loss() -> f32 { 3*a + 4*b } }\n"
+        "train M { steps = 2; optimizer = gd(lr=1); clip_norm = 1 }\n",
+        NULL);
     model_init(&m);
     step(&m, NULL, 1, 0, 2);
     assert_true(fabs(*tensor(&m, "a") + 0.6) < 1e-5 && fabs(*tensor(&m, "b") + 0.8) < 1e-5);
     model_free(&m);
-    m = train_load("model M { param a: f32 = 0; param b: f32 = 0\n  fn loss() -> f32 { 3*a - 0.5*b } }\n"
-                   "train M { steps = 2; optimizer = gd(lr=1); clip_value = 2 }\n", NULL);
+    m = train_load(
+        "model M { param a: f32 = 0; param b: f32 = 0\n  fn loss() -> f32 { 3*a - 0.5*b } }\n"
+        "train M { steps = 2; optimizer = gd(lr=1); clip_value = 2 }\n",
+        NULL);
     model_init(&m);
     step(&m, NULL, 1, 0, 2);
     assert_true(fabs(*tensor(&m, "a") + 2) < 1e-6 && fabs(*tensor(&m, "b") - 0.5) < 1e-6);
@@ -260,7 +269,8 @@ static void house_prices(void **state)
         "  export fn closed(x: f32[N, 2], y: f32[N]) -> f32[N] {\n"
         "    a = concat(x, ones(N, 1), axis=1)\n"
         "    a @ solve(transpose(a) @ a, transpose(a) @ y) } }\n"
-        "train House on house.all { batch = 4; steps = 10; optimizer = gd(lr=1e-5) }\n", NULL);
+        "train House on house.all { batch = 4; steps = 10; optimizer = gd(lr=1e-5) }\n",
+        NULL);
     model_init(&m);
     Value in[] = { model_input(&m, "closed", 0, 4, x), model_input(&m, "closed", 1, 4, y) };
     expect_numbers(model_run(&m, "closed", in, 4, NULL), y, 4, 1e-5);
@@ -272,7 +282,8 @@ static void house_prices(void **state)
     model_free(&m);
 }
 
-/* x^2 - x - x ln x: its derivative is 2x - 2 - ln x, and the loss (df)^2 has a slope through that. */
+/* x^2 - x - x ln x: its derivative is 2x - 2 - ln x, and the loss (df)^2 has a slope through that.
+ */
 static void derivative_of_a_derivative(void **state)
 {
     (void)state;
@@ -280,7 +291,8 @@ static void derivative_of_a_derivative(void **state)
                          "fn df(x: f32) -> f32 { grad(f, wrt=x)(x) }\n"
                          "model Root { param x: f32 = 0.5\n  fn loss() -> f32 { df(x)^2 }\n"
                          "  export fn curvature() -> f32 { grad(df, wrt=x)(x) } }\n"
-                         "train Root { steps = 1; optimizer = gd(lr=0.1) }\n", NULL);
+                         "train Root { steps = 1; optimizer = gd(lr=0.1) }\n",
+                         NULL);
     model_init(&m);
     expect_numbers(model_run(&m, "curvature", NULL, 1, NULL), (double[]){ 2 - 1 / 0.5 }, 1, 1e-6);
     double slope = 2 * 0.5 - 2 - log(0.5);
@@ -292,10 +304,12 @@ static void derivative_of_a_derivative(void **state)
 static void hessian_of_a_saddle(void **state)
 {
     (void)state;
-    Model m = train_load("fn saddle(v: f32[2]) -> f32 { v[0]^2 - v[1]^2 + 3*v[0]*v[1] }\n"
-                         "model M { export fn h() -> f32[2, 2] { hessian(saddle, wrt=v)(zeros(2)) }\n"
-                         "  export fn vg(x: f32) -> (f32, f32) {\n"
-                         "    fn f(x: f32) -> f32 { x^3 }\n    value_and_grad(f, wrt=x)(x) } }\n", NULL);
+    Model m =
+        train_load("fn saddle(v: f32[2]) -> f32 { v[0]^2 - v[1]^2 + 3*v[0]*v[1] }\n"
+                   "model M { export fn h() -> f32[2, 2] { hessian(saddle, wrt=v)(zeros(2)) }\n"
+                   "  export fn vg(x: f32) -> (f32, f32) {\n"
+                   "    fn f(x: f32) -> f32 { x^3 }\n    value_and_grad(f, wrt=x)(x) } }\n",
+                   NULL);
     expect_numbers(model_run(&m, "h", NULL, 1, NULL), (double[]){ 2, 3, 3, -2 }, 4, 1e-6);
     Value x = model_input(&m, "vg", 0, 1, (double[]){ 2 });
     Value *both = model_run(&m, "vg", &x, 1, NULL);
@@ -304,14 +318,16 @@ static void hessian_of_a_saddle(void **state)
     model_free(&m);
 }
 
-/* Batch statistics while training, running ones after: (1 - a) old + a batch, the variance unbiased. */
+/* Batch statistics while training, running ones after: (1 - a) old + a batch, the variance
+ * unbiased. */
 static void batch_norm(void **state)
 {
     (void)state;
     Model m = train_load("model M { layer bn = BatchNorm1d; param s: f32 = 1\n"
                          "  export fn f(x: f32[B, 1]) -> f32[B, 1] { bn(x) }\n"
                          "  fn loss(x: f32[B, 1]) -> f32 { s*sum(bn(x)^2) } }\n"
-                         "train M { batch = 4; steps = 1; optimizer = gd(lr=0); }\n", NULL);
+                         "train M { batch = 4; steps = 1; optimizer = gd(lr=0); }\n",
+                         NULL);
     model_init(&m);
     Value x = model_input(&m, "step", 0, 4, (double[]){ 1, 2, 3, 6 });
     assert_true(fabs(step(&m, &x, 4, 0, 1) - 4) < 1e-4);
@@ -329,7 +345,8 @@ static void frozen_parts_do_not_train(void **state)
     Model m = train_load("layer Scale { param k: f32 = 2\n  fn (x: f32) -> f32 { x*k } }\n"
                          "model M { layer a = Scale; layer b = Scale\n"
                          "  fn loss() -> f32 { frozen(a)(1) + b(1) + stop_gradient(b.k) } }\n"
-                         "train M { steps = 1; optimizer = gd(lr=1) }\n", NULL);
+                         "train M { steps = 1; optimizer = gd(lr=1) }\n",
+                         NULL);
     model_init(&m);
     assert_true(fabs(step(&m, NULL, 1, 0, 1) - 6) < 1e-6);
     assert_true(fabs(*tensor(&m, "a.k") - 2) < 1e-6 && fabs(*tensor(&m, "b.k") - 1) < 1e-6);
@@ -339,11 +356,13 @@ static void frozen_parts_do_not_train(void **state)
 static void several_updates(void **state)
 {
     (void)state;
-    Model m = train_load("model M { param a: f32 = 1; param b: f32 = 1\n"
-                         "  fn one() -> f32 { a*b }\n  fn two() -> f32 { a + b } }\n"
-                         "train M { steps = 2; optimizer = gd(lr=0.5)\n"
-                         "  update a { loss = one; params = \"a\"; times = 3 }\n"
-                         "  update b { loss = two; params = \"b\"; optimizer = sgd(lr=1, momentum=0.5) } }\n", NULL);
+    Model m = train_load(
+        "model M { param a: f32 = 1; param b: f32 = 1\n"
+        "  fn one() -> f32 { a*b }\n  fn two() -> f32 { a + b } }\n"
+        "train M { steps = 2; optimizer = gd(lr=0.5)\n"
+        "  update a { loss = one; params = \"a\"; times = 3 }\n"
+        "  update b { loss = two; params = \"b\"; optimizer = sgd(lr=1, momentum=0.5) } }\n",
+        NULL);
     model_init(&m);
     assert_int_equal(m.u->recipe.updates.n, 2);
     assert_int_equal(m.u->recipe.updates.at[0].times, 3);
