@@ -91,6 +91,24 @@ static LLVMValueRef lane_offsets(Emit *e, const KernelAccess *x, const AccessPoi
     return LLVMBuildAdd(e->b, emit_splat(e, offset, p->lanes), steps, "");
 }
 
+/* Lanes `stride` elements apart: constant displacements, no vector of addresses. */
+static LLVMValueRef load_strided(Emit *e, Dtype t, LLVMValueRef first, int64_t stride, int lanes)
+{
+    LLVMValueRef v = LLVMGetPoison(emit_type(e, t, lanes));
+    for (int i = 0; i < lanes; i++) {
+        LLVMValueRef x = emit_load(e, t, emit_element(e, t, first, emit_i64(e, i * stride)), 1, NULL);
+        v = LLVMBuildInsertElement(e->b, v, x, emit_int(e, DT_I32, i, 1), "");
+    }
+    return v;
+}
+
+static void store_strided(Emit *e, Dtype t, LLVMValueRef first, int64_t stride, LLVMValueRef v)
+{
+    for (int i = 0; i < emit_lanes(v); i++)
+        emit_store(e, t, emit_element(e, t, first, emit_i64(e, i * stride)),
+                   LLVMBuildExtractElement(e->b, v, emit_int(e, DT_I32, i, 1), ""), NULL);
+}
+
 LLVMValueRef access_load(Emit *e, const KernelAccess *x, const AccessPoint *p, LLVMValueRef index)
 {
     Dtype t = e->kernel->buffers.at[x->buffer].dtype;
@@ -100,6 +118,16 @@ LLVMValueRef access_load(Emit *e, const KernelAccess *x, const AccessPoint *p, L
     bool vector_mask = at.mask && emit_lanes(at.mask) > 1, vector_offset = emit_lanes(at.offset) > 1;
     if (!vector_offset && !vector_mask && !stride)
         return emit_load(e, t, emit_element(e, t, base, at.offset), 1, at.mask);
+    if (!vector_offset && !vector_mask && !p->mask) { /* a condition that all lanes share chooses the address */
+        LLVMValueRef first = emit_element(e, t, base, at.offset);
+        bool fits = p->lanes * (int64_t)dtype_size(t) <= 64;
+        if (at.mask && stride == 1 && fits)
+            first = LLVMBuildSelect(e->b, at.mask, first, emit_zero(e), "");
+        if (stride == 1 && (fits || !at.mask))
+            return emit_load(e, t, first, p->lanes, NULL);
+        if (!at.mask)
+            return load_strided(e, t, first, stride, p->lanes);
+    }
     LLVMValueRef mask = emit_and(e, at.mask, p->mask);
     if (mask && emit_lanes(mask) == 1)
         mask = emit_splat(e, mask, p->lanes);
@@ -136,6 +164,13 @@ void access_store(Emit *e, const KernelAccess *x, const AccessPoint *p, LLVMValu
         if (kind == STORE_ADD)
             v = add_values(e, t, emit_load(e, t, to, p->lanes, mask), v);
         emit_store(e, t, to, v, mask);
+        return;
+    }
+    if (emit_lanes(at.offset) == 1 && !mask) {
+        LLVMValueRef to = emit_element(e, t, base, at.offset);
+        if (kind == STORE_ADD)
+            v = add_values(e, t, load_strided(e, t, to, stride, p->lanes), v);
+        store_strided(e, t, to, stride, v);
         return;
     }
     LLVMValueRef offsets = lane_offsets(e, x, p, at.offset);

@@ -286,13 +286,31 @@ static LLVMValueRef all_lanes(Emit *e, int lanes)
     return emit_splat(e, LLVMConstInt(e->i1, 1, 0), lanes);
 }
 
+/* Lane by lane: what the machine has no gather for, LLVM would do with a branch for each lane. Lanes off read zeros instead. */
+static LLVMValueRef gather_lanes(Emit *e, LLVMTypeRef type, LLVMValueRef addresses, LLVMValueRef mask)
+{
+    int lanes = emit_lanes(addresses);
+    LLVMValueRef v = LLVMGetPoison(type);
+    if (mask)
+        addresses = LLVMBuildSelect(e->b, mask, addresses, emit_splat(e, emit_zero(e), lanes), "");
+    for (int i = 0; i < lanes; i++) {
+        LLVMValueRef n = LLVMConstInt(e->i32, (unsigned)i, 0);
+        LLVMValueRef x = LLVMBuildLoad2(e->b, LLVMGetElementType(type), LLVMBuildExtractElement(e->b, addresses, n, ""), "");
+        LLVMSetAlignment(x, 1);
+        v = LLVMBuildInsertElement(e->b, v, x, n, "");
+    }
+    return v;
+}
+
 LLVMValueRef emit_gather(Emit *e, Dtype t, LLVMValueRef base, LLVMValueRef offsets, LLVMValueRef mask)
 {
     int lanes = emit_lanes(offsets);
     LLVMTypeRef type = emit_memory_type(e, t, lanes);
     LLVMTypeRef types[] = { type, emit_vector(e->ptr, lanes) };
-    LLVMValueRef args[] = { lane_addresses(e, t, base, offsets), LLVMConstInt(e->i32, dtype_size(t), 0),
-                            mask ? mask : all_lanes(e, lanes), LLVMConstNull(type) };
+    LLVMValueRef addresses = lane_addresses(e, t, base, offsets);
+    if (!e->target->masks || dtype_size(t) < 4)
+        return from_memory(e, t, gather_lanes(e, type, addresses, mask));
+    LLVMValueRef args[] = { addresses, LLVMConstInt(e->i32, dtype_size(t), 0), mask ? mask : all_lanes(e, lanes), LLVMConstNull(type) };
     return from_memory(e, t, emit_intrinsic(e, "llvm.masked.gather", types, 2, args, 4));
 }
 

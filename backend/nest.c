@@ -97,62 +97,77 @@ static void close_lanes(Nest *n)
     memset(n->mask, 0, sizeof n->mask);
 }
 
-/* Copies stand at `first` + copy * width; with `end`, lanes from it on are off. */
-static void set_lanes(Nest *n, LLVMValueRef first, LLVMValueRef end)
+/* Copies stand at `first` + copy * width; with `left`, the number of elements from `first` on, lanes beyond are off. */
+static void set_lanes(Nest *n, LLVMValueRef first, LLVMValueRef left)
 {
     Emit *e = n->e;
+    bool constant = left && LLVMIsAConstantInt(left);
     for (int c = 0; c < n->active; c++) {
-        n->lane_at[c] = c ? LLVMBuildAdd(e->b, first, emit_i64(e, (int64_t)c * n->width), "") : first;
-        n->mask[c] = end ? emit_tail_mask(e, LLVMBuildSub(e->b, end, n->lane_at[c], ""), n->width) : NULL;
+        LLVMValueRef before = emit_i64(e, (int64_t)c * n->width);
+        n->lane_at[c] = c ? LLVMBuildAdd(e->b, first, before, "") : first;
+        bool whole = !left || (constant && LLVMConstIntGetSExtValue(left) >= (int64_t)(c + 1) * n->width);
+        n->mask[c] = whole ? NULL : emit_tail_mask(e, LLVMBuildSub(e->b, left, before, ""), n->width);
     }
-    if (end && LLVMIsAConstantInt(end) && LLVMIsAConstantInt(first))
-        for (int c = 0; c + 1 < n->active; c++) /* all but the last are whole */
-            n->mask[c] = NULL;
 }
 
 typedef void LanesBody(Nest *n, void *arg);
 
-/* [begin, end) along the lane axis: whole steps, then the rest masked. `begin` and `end` constants: the rest is straight-line
- * code of as many vectors as it needs. Else one masked vector a time or, for a reduction, whose lanes must be element mod 64,
- * one masked step. Carried values are n->acc when n->reducing. */
-static void emit_lanes_loop(Nest *n, int axis, int width, int copies, LLVMValueRef begin, LLVMValueRef end, uint32_t n_accs,
-                            LanesBody *body, void *arg)
+/* `count` elements from `begin` on along the lane axis, in steps of `copies` vectors. `light`: few instructions stand in the loop.
+ * Carried values are n->acc, `n_accs` for each copy, when n->reducing. */
+typedef struct {
+    int axis, width, copies;
+    LLVMValueRef begin, count;
+    uint32_t n_accs;
+    bool light;
+    LanesBody *body;
+    void *arg;
+} Lanes;
+
+static void emit_steps(Nest *n, const Lanes *l, LLVMValueRef from, LLVMValueRef to, int copies, bool masked)
 {
     Emit *e = n->e;
-    int64_t step = (int64_t)width * copies;
-    bool constant = LLVMIsAConstantInt(begin) && LLVMIsAConstantInt(end), reduction = n->reducing;
-    LLVMValueRef whole;
-    if (constant) {
-        int64_t from = LLVMConstIntGetSExtValue(begin), to = LLVMConstIntGetSExtValue(end);
-        whole = emit_i64(e, from + (to > from ? (to - from) / step * step : 0));
-    } else {
-        LLVMValueRef count = LLVMBuildSub(e->b, end, begin, "");
-        count = LLVMBuildAnd(e->b, count, emit_i64(e, -step), "");
-        whole = (step & (step - 1)) == 0 ? LLVMBuildAdd(e->b, begin, count, "") : begin;
+    EmitLoop loop;
+    open_lanes(n, l->axis, l->width, copies);
+    emit_loop_begin(e, &loop, from, to, (int64_t)l->width * copies, n->acc, n->reducing ? (int)l->n_accs * l->copies : 0);
+    set_lanes(n, loop.i, masked ? LLVMBuildSub(e->b, to, loop.i, "") : NULL);
+    l->body(n, l->arg);
+    emit_loop_end(e, &loop);
+}
+
+/* A constant count: a loop of whole steps, then straight-line code of as many vectors as the rest needs. */
+static void emit_known_lanes(Nest *n, const Lanes *l)
+{
+    Emit *e = n->e;
+    int64_t count = LLVMConstIntGetSExtValue(l->count), step = (int64_t)l->width * l->copies;
+    int64_t whole = count > 0 ? count / step * step : 0, rest = count - whole;
+    LLVMValueRef middle = LLVMBuildAdd(e->b, l->begin, emit_i64(e, whole), "");
+    if (whole)
+        emit_steps(n, l, l->begin, middle, l->copies, false);
+    if (rest > 0) {
+        open_lanes(n, l->axis, l->width, (int)((rest + l->width - 1) / l->width));
+        set_lanes(n, middle, emit_i64(e, rest));
+        l->body(n, l->arg);
     }
-    EmitLoop l;
-    if (!constant || LLVMConstIntGetSExtValue(whole) > LLVMConstIntGetSExtValue(begin)) {
-        open_lanes(n, axis, width, copies);
-        emit_loop_begin(e, &l, begin, whole, step, n->acc, reduction ? (int)n_accs * copies : 0);
-        set_lanes(n, l.i, NULL);
-        body(n, arg);
-        emit_loop_end(e, &l);
+}
+
+/* Otherwise whole steps, then one masked vector a time or, for a reduction, whose lanes must be element mod 64, one masked step.
+ * Where masks cost nothing and more than a little stands in the loop, all steps are masked: half the code. */
+static void emit_lanes_loop(Nest *n, const Lanes *l)
+{
+    Emit *e = n->e;
+    int64_t step = (int64_t)l->width * l->copies;
+    if (LLVMIsAConstantInt(l->count)) {
+        emit_known_lanes(n, l);
+        close_lanes(n);
+        return;
     }
-    if (constant) {
-        int64_t rest = LLVMConstIntGetSExtValue(end) - LLVMConstIntGetSExtValue(whole);
-        if (rest > 0) {
-            open_lanes(n, axis, width, (int)((rest + width - 1) / width));
-            set_lanes(n, whole, rest % width ? end : NULL);
-            body(n, arg);
-        }
-    } else {
-        int some = reduction ? copies : 1;
-        open_lanes(n, axis, width, some);
-        emit_loop_begin(e, &l, whole, end, (int64_t)width * some, n->acc, reduction ? (int)n_accs * copies : 0);
-        set_lanes(n, l.i, end);
-        body(n, arg);
-        emit_loop_end(e, &l);
+    LLVMValueRef end = LLVMBuildAdd(e->b, l->begin, l->count, ""), middle = l->begin;
+    bool all_masked = (n->e->target->masks && (n->reducing || !l->light)) || (step & (step - 1));
+    if (!all_masked) {
+        middle = LLVMBuildAdd(e->b, l->begin, LLVMBuildAnd(e->b, l->count, emit_i64(e, -step), ""), "");
+        emit_steps(n, l, l->begin, middle, l->copies, false);
     }
+    emit_steps(n, l, middle, end, n->reducing || all_masked ? l->copies : 1, true);
     close_lanes(n);
 }
 
@@ -213,7 +228,8 @@ static void emit_loops(Nest *n, NestStage *s, uint32_t pos)
     LLVMValueRef zero = emit_i64(e, 0), extent = emit_extent(e, n->k->axes.at[axis].extent);
     if ((int)pos == s->vector) {
         StageLanes arg = { s, pos };
-        emit_lanes_loop(n, (int)axis, s->lanes, s->copies, zero, extent, s->n_accs, stage_lanes_body, &arg);
+        Lanes l = { (int)axis, s->lanes, s->copies, zero, extent, s->n_accs, s->light, stage_lanes_body, &arg };
+        emit_lanes_loop(n, &l);
         return;
     }
     if (is_unrolled(n, s, pos)) {
@@ -303,18 +319,20 @@ static void emit_unit(Nest *n, LLVMValueRef u)
         emit_stages(n, NULL);
         return;
     }
-    LLVMValueRef from = emit_i64(e, 0), to = emit_extent(e, d);
+    LLVMValueRef from = emit_i64(e, 0), count = emit_extent(e, d);
     if (d.k || d.n > n->k->block) {
         from = LLVMBuildMul(e->b, block, emit_i64(e, n->k->block), "");
-        LLVMValueRef after = LLVMBuildAdd(e->b, from, emit_i64(e, n->k->block), "");
-        to = !d.k && d.n % n->k->block == 0 ? after : emit_min(e, after, to);
+        LLVMValueRef left = LLVMBuildSub(e->b, count, from, ""), whole = emit_i64(e, n->k->block);
+        count = !d.k && d.n % n->k->block == 0 ? whole : emit_min(e, whole, left);
     }
     if (n->grid_lanes) {
-        emit_lanes_loop(n, (int)last, n->grid_width, n->grid_copies, from, to, 0, emit_stages, NULL);
+        bool light = n->k->stages.n == 1 && n->stages[0].light;
+        Lanes l = { (int)last, n->grid_width, n->grid_copies, from, count, 0, light, emit_stages, NULL };
+        emit_lanes_loop(n, &l);
         return;
     }
     EmitLoop l;
-    emit_loop_begin(e, &l, from, to, 1, NULL, 0);
+    emit_loop_begin(e, &l, from, LLVMBuildAdd(e->b, from, count, ""), 1, NULL, 0);
     n->at[last] = l.i;
     emit_stages(n, NULL);
     emit_loop_end(e, &l);

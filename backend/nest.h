@@ -32,6 +32,7 @@ typedef struct {
     uint8_t *level;    /* by instruction: NestLevel */
     uint32_t n_accs;   /* ARG* are two */
     LLVMValueRef *values[NEST_MAX_COPIES]; /* by copy and instruction; what all copies share is in each */
+    bool light;        /* few instructions and no loop within the vector loop */
     double cost;       /* rough ns of one point of the grid */
 } NestStage;
 

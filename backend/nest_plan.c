@@ -405,6 +405,7 @@ bool nest_plan(Nest *n)
             choose_stage_vector(n, s);
         place_instructions(n, s);
         s->cost = stage_cost(n, s);
+        s->light = stage_weight(s) <= 24 && s->vector + 1 == (int)s->n_loops;
         for (int c = 0; c < s->copies; c++)
             s->values[c] = arena_new_array(n->arena, LLVMValueRef, s->s->insts.n + 1);
     }
