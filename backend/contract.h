@@ -4,8 +4,8 @@
  *   tile   a box inside it whose sums stay in registers: `tile[a]` along a few axes ("rows"), and `nv` vectors along axis v
  *   panel  the values of operand `packed` for one tile's columns and one block of the reduction, copied side by side
  *
- * Each sum is one chain over the reduced axes in the order they are listed, whatever the blocks (dot form: one chain for each
- * lane, then a tree). So blocks may follow from caches and shapes without a trace in the bits. */
+ * Each sum is one chain over the reduced axes, those of the longest steps through both operands outermost, whatever the blocks
+ * (dot form: one chain for each lane, then a tree). So blocks may follow from caches and shapes without a trace in the bits. */
 #ifndef DLCC_BACKEND_CONTRACT_H
 #define DLCC_BACKEND_CONTRACT_H
 #include "backend/access.h"

@@ -165,6 +165,24 @@ static double product(const Contract *c, const uint32_t *list, uint32_t n)
     return p;
 }
 
+/* Elements that a step along a reduced axis moves through both operands. */
+static int64_t step_of(const Contract *c, uint32_t axis)
+{
+    int64_t a = c->operand[0].x->offset.coef[axis], b = c->operand[1].x->offset.coef[axis];
+    return (a < 0 ? -a : a) + (b < 0 ? -b : b);
+}
+
+/* The order of the sum: longest steps first, equal ones as listed, so that the innermost loop runs along memory. */
+static void sort_reduced(Contract *c)
+{
+    for (uint32_t i = 1; i < c->n_reduced; i++)
+        for (uint32_t j = i; j > 0 && step_of(c, c->reduced[j]) > step_of(c, c->reduced[j - 1]); j--) {
+            uint32_t axis = c->reduced[j];
+            c->reduced[j] = c->reduced[j - 1];
+            c->reduced[j - 1] = axis;
+        }
+}
+
 /* ---- Vector axis ---- */
 
 static double vectors_of(double n, int lanes)
@@ -576,13 +594,14 @@ bool contract_plan(Emit *e, Arena *a, const Kernel *k, int attempt, Contract *c)
     copy_kernel(c, a, k, &all);
     if (all.n == 256)
         return emit_fail(e, "%s: too many accesses", k->name);
-    list_axes(c, k);
-    merge_axes(c, &all, c->free, &c->n_free, false);
-    merge_axes(c, &all, c->reduced, &c->n_reduced, true);
     c->acc = c->stage.accums.at[0].dtype;
     c->lanes = target_lanes(e->target, dtype_size(c->acc));
     if (!find_operand(e, c, c->stage.a, &c->operand[0]) || !find_operand(e, c, c->stage.b, &c->operand[1]))
         return false;
+    list_axes(c, k);
+    sort_reduced(c);
+    merge_axes(c, &all, c->free, &c->n_free, false);
+    merge_axes(c, &all, c->reduced, &c->n_reduced, true);
     if (!c->n_free && k->axes.n == KERNEL_MAX_AXES)
         return emit_fail(e, "%s: too many axes", k->name);
     if (!c->n_free) /* one result: a free axis of extent 1 of our own */

@@ -1,5 +1,5 @@
-/* Contractions against plain loops: every result must be the one chain of multiply-adds in the order of the reduced axes, bit for
- * bit, whatever the tile, block and unit; where lanes may run along the reduction (both operands contiguous there), it must
+/* Contractions against plain loops: every result must be the one chain of multiply-adds over the reduced axes, the longest
+ * steps through both operands outermost, bit for bit, whatever the tile, block and unit; where lanes may run along the reduction (both operands contiguous there), it must
  * be within the rounding error of K additions. Every kernel also runs one unit at a time, backwards. */
 #include "tests/backend/contract_case.h"
 
@@ -114,10 +114,24 @@ static int64_t extent_now(const Run *run, uint32_t axis)
     return d.k ? d.k * run->batch : d.n;
 }
 
+/* Axes by decreasing step through A and B, equal ones as they come: the last runs fastest. */
+static void sort_axes(const ContractCase *t, uint32_t *order)
+{
+    for (uint32_t i = 0; i < t->n_axes; i++) {
+        uint32_t j = i;
+        for (; j > 0 && t->axes[i].a + t->axes[i].b > t->axes[order[j - 1]].a + t->axes[order[j - 1]].b; j--)
+            order[j] = order[j - 1];
+        order[j] = i;
+    }
+}
+
 /* Next index of the axes that are reduced (or not); false after the last. */
 static bool advance(const Run *run, int64_t *index, bool reduced)
 {
-    for (uint32_t i = run->t->n_axes; i-- > 0;) {
+    uint32_t order[KERNEL_MAX_AXES];
+    sort_axes(run->t, order);
+    for (uint32_t o = run->t->n_axes; o-- > 0;) {
+        uint32_t i = order[o];
         if (run->t->axes[i].reduced != reduced)
             continue;
         if (++index[i] < extent_now(run, i))
