@@ -34,6 +34,11 @@ const char *aot_prefix(Arena *a, const char *name);
 /* The same in upper case. */
 const char *aot_upper(Arena *a, const char *name);
 
+/* Whether entry i is a function of the interface: an export fn, not what finishes a metric. */
+bool aot_is_export(const Unit *u, uint32_t i);
+/* The name of its function behind the prefix: its own, with `_` added where the interface has that name already. */
+const char *aot_function(Arena *a, const char *name);
+
 /* Whether an entry has a batch argument. */
 bool aot_has_batch(const DlrtEntry *e);
 

@@ -85,11 +85,11 @@ static void put_constants(Header *h)
             (unsigned long long)h->m->abi);
     fprintf(h->out, "#define %s_B %lld /* B = 1..%s_B */\n", h->upper, (long long)batch, h->upper);
     fprintf(h->out, "#define %s_SIZE %lld /* bytes of one context, exactly */\n", h->upper, (long long)h->m->context_bytes);
-    if (h->m->eval_entry != DLRT_NONE) {
+    if (h->m->metric_count) {
         fputs("enum {", h->out);
         for (uint32_t i = 0; i < h->m->metric_count; i++)
             fprintf(h->out, " %s_%s,", h->upper, aot_upper(h->a, h->m->metrics[i].name));
-        fprintf(h->out, " %s_SUMS = %u };\n", h->upper, h->m->metric_count + 1);
+        fprintf(h->out, " %s_SUMS = %u };\n", h->upper, h->m->sum_count + 1);
     }
     fprintf(h->out, "typedef struct %s %s;\n\n", h->prefix, h->prefix);
 }
@@ -122,7 +122,7 @@ static void put_training(Header *h)
         put_fields(h);
         fputs(", size_t steps, float *out_loss);\n", h->out);
     }
-    if (h->m->eval_entry != DLRT_NONE) {
+    if (h->m->metric_count) {
         fprintf(h->out, "/* Adds the metrics of B examples to sums: begin with zeros, call any number of times. */\nint %s_eval(%s *cx, size_t B", p, p);
         put_fields(h);
         fprintf(h->out, ", double sums[%s_SUMS]);\ndouble %s_metric(const double sums[%s_SUMS], int which);\n", h->upper, p, h->upper);
@@ -133,7 +133,7 @@ static void put_exports(Header *h)
 {
     for (uint32_t i = 0; i < h->m->entry_count; i++) {
         const DlrtEntry *e = &h->m->entries[i];
-        if (h->u->entries.at[i].kind != ENTRY_EXPORT)
+        if (!aot_is_export(h->u, i))
             continue;
         fputs("/* ", h->out);
         for (uint32_t j = 0; j < e->input_count; j++)
@@ -143,7 +143,7 @@ static void put_exports(Header *h)
             fprintf(h->out, "%s%s", j ? ", " : "", shape_of(h, &e->outputs[j]));
         if (e->flags & DLRT_ENTRY_PINNED)
             fprintf(h->out, "; B must be %lld", (long long)e->max_batch);
-        fprintf(h->out, " */\nint %s_%s(%s *cx%s", h->prefix, e->name, h->prefix, aot_has_batch(e) ? ", size_t B" : "");
+        fprintf(h->out, " */\nint %s_%s(%s *cx%s", h->prefix, aot_function(h->a, e->name), h->prefix, aot_has_batch(e) ? ", size_t B" : "");
         for (uint32_t j = 0; j < e->input_count; j++)
             fprintf(h->out, ", const %s *%s", c_types[e->inputs[j].dtype], argument(h, e->inputs[j].name));
         for (uint32_t j = 0; j < e->output_count; j++) {

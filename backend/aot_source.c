@@ -17,6 +17,27 @@ const char *aot_prefix(Arena *a, const char *name)
     return isdigit((unsigned char)*p) || !*p ? arena_printf(a, "m%s", p) : p;
 }
 
+bool aot_is_export(const Unit *u, uint32_t i)
+{
+    const Entry *e = &u->entries.at[i];
+    for (uint32_t k = 0; k < u->recipe.metrics.n; k++)
+        if (u->recipe.metrics.at[k].finish && !strcmp(u->recipe.metrics.at[k].finish, e->name))
+            return false;
+    return e->kind == ENTRY_EXPORT;
+}
+
+const char *aot_function(Arena *a, const char *name)
+{
+    static const char *const own[] = {
+        "abi", "error", "eval", "free", "get", "init", "load", "load_from", "message", "metric", "name", "read", "save", "save_to",
+        "set", "set_threads", "shape", "step", "train", "view", "write",
+    };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (!strcmp(own[i], name))
+            return arena_printf(a, "%s_", name);
+    return name;
+}
+
 bool aot_has_batch(const DlrtEntry *e)
 {
     for (uint32_t i = 0; i < e->input_count + e->output_count; i++) {
@@ -256,30 +277,26 @@ static void put_model(FILE *out, const DlrtModel *m)
     fprintf(out, ", .constants = constants,\n    .context_bytes = %lld, .view_bytes = %lld, .arena_offset = %lld, .arena_bytes = %lld,\n",
             (long long)m->context_bytes, (long long)m->view_bytes, (long long)m->arena_offset, (long long)m->arena_bytes);
     fprintf(out, "    .kernels = kernels, .calls = calls, .entries = entries, .tensors = tensors, .notes = notes,\n"
-                 "    .fields = fields, .updates = updates,\n"
+                 "    .fields = fields, .updates = updates, .metrics = metrics,\n"
                  "    .kernel_count = %u, .call_count = %u, .entry_count = %u, .tensor_count = %u, .note_count = %u,\n"
-                 "    .field_count = %u, .update_count = %u, .metric_count = %u, .init_entry = %uu, .eval_entry = %uu,\n",
+                 "    .field_count = %u, .update_count = %u, .metric_count = %u, .sum_count = %u, .init_entry = %uu,\n",
             m->kernel_count, m->call_count, m->entry_count, m->tensor_count, m->note_count, m->field_count, m->update_count,
-            m->metric_count, m->init_entry, m->eval_entry);
-    if (m->eval_entry != DLRT_NONE)
-        fputs("    .eval_fields = eval_fields, .metrics = metrics,\n", out);
+            m->metric_count, m->sum_count, m->init_entry);
     fprintf(out, "    .batch = %lld, .steps = %lld, .epochs = %lld, .seed = UINT64_C(%llu), .shuffle = %u,\n};\n",
             (long long)m->batch, (long long)m->steps, (long long)m->epochs, (unsigned long long)m->seed, m->shuffle);
 }
 
-static void put_eval(FILE *out, const DlrtModel *m)
+static void put_metrics(FILE *out, const DlrtModel *m)
 {
-    static const char *const combines[] = { "DLRT_MEAN", "DLRT_SUM", "DLRT_MAX", "DLRT_MIN" };
-    if (m->eval_entry == DLRT_NONE)
-        return;
-    put_numbers(out, "eval_fields", -1, m->eval_fields, m->entries[m->eval_entry].input_count);
+    for (uint32_t i = 0; i < m->metric_count; i++)
+        put_numbers(out, "metric_fields", i, m->metrics[i].fields, m->entries[m->metrics[i].entry].input_count);
     open_array(out, "DlrtMetric", "metrics", -1);
     for (uint32_t i = 0; i < m->metric_count; i++) {
         fputs("    { ", out);
         put_string(out, m->metrics[i].name);
-        fprintf(out, ", 0, %s, { 0 } },\n", combines[m->metrics[i].combine]);
+        fprintf(out, ", metric_fields_%u, %u, %uu, %u, 0 },\n", i, m->metrics[i].entry, m->metrics[i].finish, m->metrics[i].first);
     }
-    fputs("};\n", out);
+    fputs(m->metric_count ? "};\n" : "    { 0 },\n};\n", out);
 }
 
 /* Those of the interface that are the runtime's functions under the model's name. */
@@ -355,7 +372,7 @@ static void put_training(FILE *out, const DlrtModel *m, const char *p)
         put_field_array(out, m);
         fputs("    return dlrt_train(cx, (int64_t)N, fields, (int64_t)steps, out_loss);\n}\n", out);
     }
-    if (m->eval_entry != DLRT_NONE) {
+    if (m->metric_count) {
         fprintf(out, "EXPORT int %s_eval(DlrtContext *cx, size_t B", p);
         put_field_arguments(out, m);
         fputs(", double *sums)\n{\n", out);
@@ -369,9 +386,9 @@ static void put_exports(FILE *out, const Unit *u, const DlrtModel *m, const char
 {
     for (uint32_t i = 0; i < m->entry_count; i++) {
         const DlrtEntry *e = &m->entries[i];
-        if (u->entries.at[i].kind != ENTRY_EXPORT)
+        if (!aot_is_export(u, i))
             continue;
-        fprintf(out, "EXPORT int %s_%s(DlrtContext *cx%s", p, e->name, aot_has_batch(e) ? ", size_t B" : "");
+        fprintf(out, "EXPORT int %s_%s(DlrtContext *cx%s", p, aot_function(u->arena, e->name), aot_has_batch(e) ? ", size_t B" : "");
         for (uint32_t j = 0; j < e->input_count; j++)
             fprintf(out, ", const void *in_%s", e->inputs[j].name);
         for (uint32_t j = 0; j < e->output_count; j++)
@@ -401,7 +418,7 @@ const char *aot_source(Unit *u, const ModelTables *tables, const AotOptions *o)
     put_entries(out, m);
     put_tensors(out, m);
     put_recipe(out, m);
-    put_eval(out, m);
+    put_metrics(out, m);
     put_model(out, m);
     put_weights(out, o);
     put_common(out, o->prefix);

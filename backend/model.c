@@ -251,6 +251,74 @@ static void lay_out_updates(Layout *l)
     l->m->update_count = n;
 }
 
+static uint32_t plan_number(const Program *p, const char *name)
+{
+    for (uint32_t i = 0; name && i < p->plans.n; i++)
+        if (!strcmp(p->plans.at[i].entry->name, name))
+            return i;
+    return DLRT_NONE;
+}
+
+static uint32_t sum_count(const Plan *plan)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < plan->entry->graph->outputs.n; i++)
+        n += plan->entry->graph->outputs.at[i].updates < 0;
+    return n;
+}
+
+/* A metric runs without tensors once the sums are there: what it makes of them may not read any. */
+static bool reads_tensors(const Plan *plan)
+{
+    for (uint32_t i = 0; i < plan->buffers.n; i++)
+        if (plan->buffers.at[i].kind == BUFFER_TENSOR)
+            return true;
+    return DLRT_CONTEXT_HEADER + plan->arena_bytes > DLRT_FINISH_BYTES;
+}
+
+typedef VEC(DlrtMetric) Metrics;
+
+/* Metrics of one entry share its sums. */
+static void add_metric(Layout *l, Metrics *metrics, const char *name, uint32_t entry, uint32_t finish)
+{
+    const Plan *plan = &l->p->plans.at[entry];
+    DlrtMetric metric = { .name = name, .entry = entry, .finish = finish, .first = l->m->sum_count };
+    for (uint32_t i = 0; i < metrics->n; i++)
+        if (metrics->at[i].entry == entry)
+            metric.first = metrics->at[i].first;
+    if (metric.first == l->m->sum_count)
+        l->m->sum_count += sum_count(plan);
+    metric.fields = fields_of(l, plan->entry->graph);
+    vec_push(l->a, metrics, metric);
+}
+
+/* The loss, then the metrics of the recipe. */
+static void lay_out_metrics(Layout *l)
+{
+    const Recipe *r = &l->p->unit->recipe;
+    Metrics metrics = { 0 };
+    uint32_t loss = plan_number(l->p, "eval");
+    for (uint32_t i = 0; i < r->metrics.n; i++)
+        if (!strcmp(r->metrics.at[i].name, "loss"))
+            loss = DLRT_NONE;
+    if (loss != DLRT_NONE && l->p->plans.at[loss].entry->kind == ENTRY_EVAL)
+        add_metric(l, &metrics, "loss", loss, DLRT_NONE);
+    for (uint32_t i = 0; i < r->metrics.n; i++) {
+        const Metric *from = &r->metrics.at[i];
+        uint32_t entry = plan_number(l->p, from->entry), finish = plan_number(l->p, from->finish);
+        if (entry == DLRT_NONE || (from->finish && finish == DLRT_NONE))
+            continue;
+        if (finish != DLRT_NONE && reads_tensors(&l->p->plans.at[finish])) {
+            diag_report(l->p->unit->cx, DIAG_W0812, from->loc, "metric `%s` is left out of the library: it reads the model's tensors",
+                        from->name);
+            continue;
+        }
+        add_metric(l, &metrics, from->name, entry, finish);
+    }
+    l->m->metrics = metrics.at;
+    l->m->metric_count = metrics.n;
+}
+
 /* One gathered batch, for training with shuffling. */
 static int64_t lay_out_gather(Layout *l, int64_t at)
 {
@@ -313,11 +381,12 @@ ModelTables *model_tables(Program *p, const Compiled *c, const Target *t)
     DlrtModel *m = l.m;
     *m = (DlrtModel){ .magic = DLRT_MAGIC, .version = DLRT_VERSION, .cpu_features = t->features, .name = p->unit->name,
                       .triple = "x86_64-linux-gnu", .march = t->name, .constants = p->consts,
-                      .init_entry = DLRT_NONE, .eval_entry = DLRT_NONE };
+                      .init_entry = DLRT_NONE };
     vec_push(a, &l.notes, "");
     m->arena_offset = DLRT_CONTEXT_HEADER;
     m->arena_bytes = align_up(p->arena_bytes);
     lay_out_updates(&l);
+    lay_out_metrics(&l);
     m->view_bytes = lay_out_gather(&l, m->arena_offset + m->arena_bytes);
     l.tensors_at = m->view_bytes;
     m->context_bytes = l.tensors_at + align_up(p->tensor_bytes);

@@ -27,6 +27,12 @@ int64_t dlrt_value_count(const DlrtValue *v, int64_t B);
 int dlrt_check_arguments(const DlrtContext *cx, const DlrtEntry *e, int64_t B,
                          const void *const *inputs, void *const *outputs);
 
+/* ---- walk.c ---- */
+
+/* dlrt_run without its checks. */
+int dlrt_walk(DlrtContext *cx, const DlrtEntry *entry, int64_t B, const void *const *inputs,
+              void *const *outputs);
+
 /* ---- tensor.c ---- */
 
 /* Index of the tensor, or -1. */

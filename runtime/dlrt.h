@@ -79,8 +79,8 @@ int dlrt_step(DlrtContext *cx, int64_t B, const void *const *fields, float *out_
 int dlrt_train(DlrtContext *cx, int64_t N, const void *const *fields, int64_t steps,
                float *out_loss);
 
-/* The metrics of B examples, added to sums[0..metric_count]: start with zeros, call any number
- * of times. */
+/* The metrics' sums over B examples, added to sums[0..sum_count]: start with zeros, call any number
+ * of times. A metric's value from them; NaN if there is no such metric. */
 int dlrt_eval(DlrtContext *cx, int64_t B, const void *const *fields, double *sums);
 double dlrt_metric(const DlrtModel *model, const double *sums, int which);
 

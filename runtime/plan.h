@@ -25,8 +25,10 @@ enum {
     DLRT_MAX_DEPTH = 3,        /* nested loops of a plan */
     DLRT_MAX_OPERANDS = 256,   /* of one item */
     DLRT_MAX_VALUES = 64,      /* inputs, or outputs, of one entry; fields of a model */
+    DLRT_MAX_SUMS = 256,       /* of all metrics */
     DLRT_ALIGN = 64,           /* of a context and of every tensor in it */
-    DLRT_CONTEXT_HEADER = 1024 /* bytes of DlrtContext: the first offset a planner may use */
+    DLRT_CONTEXT_HEADER = 1024, /* bytes of DlrtContext: the first offset a planner may use */
+    DLRT_FINISH_BYTES = 4096   /* header and arena of a metric's `finish` */
 };
 
 typedef enum {
@@ -204,18 +206,20 @@ typedef struct {
 } DlrtUpdate;
 static_assert(sizeof(DlrtUpdate) == 24, "laid out by code generation");
 
-typedef enum { DLRT_MEAN, DLRT_SUM, DLRT_MAX, DLRT_MIN } DlrtCombine;
-
-/* Output i (f32 or f64 scalar) of the eval entry is metric i of the batch. Over calls it
- * combines as said, means weighted by items, in sums[i]; sums[metric_count] counts items. Then
- * `finish` is applied once (exp for perplexity). */
+/* Its entry gives sums over the items of a batch (f32 or f64 scalars, in an update's fields). They
+ * add up over calls in sums[first ...], and sums[model.sum_count] counts the items. The value is
+ * sum 0 / items, or what `finish` makes of the means: an entry of scalars, whose inputs are all
+ * sum i / items, then, if it has one more, the items; it reads no tensors, and its share of the
+ * arena ends below DLRT_FINISH_BYTES. Metrics of one entry have the same `first`. */
 typedef struct {
     const char *name;
-    double (*finish)(double); /* NULL: nothing */
-    uint8_t combine;          /* DlrtCombine */
-    uint8_t reserved[7];
+    const uint32_t *fields; /* for each input of the entry: index into model.fields */
+    uint32_t entry;
+    uint32_t finish; /* entry, or DLRT_NONE */
+    uint32_t first;
+    uint32_t reserved;
 } DlrtMetric;
-static_assert(sizeof(DlrtMetric) == 24, "laid out by code generation");
+static_assert(sizeof(DlrtMetric) == 32, "laid out by code generation");
 
 /* What a machine must have to run the kernels. */
 enum {
@@ -269,9 +273,8 @@ typedef struct {
     uint32_t field_count;
     uint32_t update_count;
     uint32_t metric_count;
+    uint32_t sum_count;  /* of all metrics, without the number of items */
     uint32_t init_entry; /* fills parameters and states; no inputs, no outputs; DLRT_NONE: zeros */
-    uint32_t eval_entry; /* inputs: the fields that eval_fields says; DLRT_NONE: none */
-    const uint32_t *eval_fields;
 
     int64_t batch;  /* of the recipe: what dlrt_train uses */
     int64_t steps;  /* default length of a run, 0: unknown */
@@ -280,7 +283,7 @@ typedef struct {
     uint32_t shuffle;
     uint32_t reserved;
 } DlrtModel;
-static_assert(sizeof(DlrtModel) == 264, "laid out by code generation");
+static_assert(sizeof(DlrtModel) == 256, "laid out by code generation");
 
 /* ---- Context ---- */
 

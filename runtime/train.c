@@ -246,15 +246,21 @@ int dlrt_train(DlrtContext *cx, int64_t N, const void *const *fields, int64_t st
 
 /* ---- Evaluation ---- */
 
-static void combine(const DlrtMetric *metric, double v, double items, bool first, double *sum)
+/* The sums of one batch by an entry of metrics, into `out`. */
+static int batch_sums(DlrtContext *cx, const DlrtMetric *metric, int64_t B,
+                      const void *const *fields, double *out)
 {
-    switch ((DlrtCombine)metric->combine) {
-    case DLRT_MEAN: *sum += v * items; break;
-    case DLRT_SUM: *sum += v; break;
-    /* NaN comes in, and stays: a comparison with it is false. */
-    case DLRT_MAX: *sum = first || isnan(v) || v > *sum ? v : *sum; break;
-    case DLRT_MIN: *sum = first || isnan(v) || v < *sum ? v : *sum; break;
-    }
+    const DlrtEntry *e = &cx->model->entries[metric->entry];
+    Inputs inputs;
+    union { float f32; double f64; } value[DLRT_MAX_VALUES];
+    void *outputs[DLRT_MAX_VALUES];
+    for (uint32_t i = 0; i < e->output_count; i++)
+        outputs[i] = &value[i];
+    bind_fields(e, metric->fields, fields, inputs);
+    int rc = run_counted(cx, e, B, inputs, outputs);
+    for (uint32_t i = 0; !rc && i < e->output_count; i++)
+        out[i] = e->outputs[i].dtype == DLRT_F64 ? value[i].f64 : (double)value[i].f32;
+    return rc;
 }
 
 int dlrt_eval(DlrtContext *cx, int64_t B, const void *const *fields, double *sums)
@@ -262,41 +268,76 @@ int dlrt_eval(DlrtContext *cx, int64_t B, const void *const *fields, double *sum
     if (!dlrt_is_context(cx))
         return DLRT_E_ARG;
     const DlrtModel *m = cx->model;
-    if (m->eval_entry == DLRT_NONE)
-        return dlrt_fail(cx, DLRT_E_NAME, "%s was compiled without an evaluation", m->name);
+    if (!m->metric_count)
+        return dlrt_fail(cx, DLRT_E_NAME, "%s was compiled without metrics", m->name);
     if (!sums || (!fields && m->field_count))
         return dlrt_fail(cx, DLRT_E_ARG, "no %s", sums ? "data" : "sums");
-    const DlrtEntry *e = &m->entries[m->eval_entry];
-    Inputs inputs;
-    union { float f32; double f64; } value[DLRT_MAX_VALUES];
-    void *outputs[DLRT_MAX_VALUES];
-    for (uint32_t i = 0; i < e->output_count; i++)
-        outputs[i] = &value[i];
-    bind_fields(e, m->eval_fields, fields, inputs);
-    int rc = run_counted(cx, e, B, inputs, outputs);
-    if (rc)
-        return rc;
-    bool first = sums[m->metric_count] == 0;
+    double batch[DLRT_MAX_SUMS];
+    const uint64_t calls = cx->calls;
+    uint32_t done = 0;
     for (uint32_t i = 0; i < m->metric_count; i++) {
-        double v = e->outputs[i].dtype == DLRT_F64 ? value[i].f64 : (double)value[i].f32;
-        combine(&m->metrics[i], v, (double)B, first, &sums[i]);
+        const DlrtMetric *metric = &m->metrics[i];
+        if (metric->first < done) /* another metric of the same entry */
+            continue;
+        int rc = batch_sums(cx, metric, B, fields, batch + done);
+        if (rc) {
+            cx->calls = calls;
+            return rc;
+        }
+        done += m->entries[metric->entry].output_count;
     }
-    sums[m->metric_count] += (double)B;
+    for (uint32_t i = 0; i < done; i++)
+        sums[i] += batch[i];
+    sums[done] += (double)B;
     return DLRT_OK;
+}
+
+/* A scalar as an entry's input takes it. */
+typedef union {
+    float f32;
+    double f64;
+} Scalar;
+
+static void put_scalar(Scalar *to, const DlrtValue *v, double x)
+{
+    if (v->dtype == DLRT_F64)
+        to->f64 = x;
+    else
+        to->f32 = (float)x;
+}
+
+/* Runs `finish` on a context of its own that ends with the call: sums belong to no context. */
+static double finish(const DlrtModel *m, const DlrtEntry *e, const double *sums, uint32_t n,
+                     double items)
+{
+    union {
+        _Alignas(DLRT_ALIGN) char bytes[DLRT_FINISH_BYTES];
+        DlrtContext cx;
+    } scratch;
+    Scalar in[DLRT_MAX_VALUES], out = { .f64 = 0 };
+    const void *inputs[DLRT_MAX_VALUES];
+    memset(&scratch, 0, sizeof scratch);
+    scratch.cx.magic = DLRT_CONTEXT_MAGIC;
+    scratch.cx.model = m;
+    scratch.cx.shared = &scratch.cx;
+    scratch.cx.threads = 1;
+    for (uint32_t i = 0; i < e->input_count; i++) {
+        put_scalar(&in[i], &e->inputs[i], i < n ? sums[i] / items : items);
+        inputs[i] = &in[i];
+    }
+    if (dlrt_walk(&scratch.cx, e, 1, inputs, (void *[]){ &out }))
+        return NAN;
+    return e->outputs[0].dtype == DLRT_F64 ? out.f64 : (double)out.f32;
 }
 
 double dlrt_metric(const DlrtModel *m, const double *sums, int which)
 {
-    if (which < 0 || (uint32_t)which >= m->metric_count)
+    if (!sums || which < 0 || (uint32_t)which >= m->metric_count)
         return NAN;
     const DlrtMetric *metric = &m->metrics[which];
-    double v = sums[which];
-    if (metric->combine == DLRT_MEAN)
-        v /= sums[m->metric_count];
-    if (metric->finish) {
-        uint64_t fpu = fpu_enter();
-        v = metric->finish(v);
-        fpu_leave(fpu);
-    }
-    return v;
+    const double *own = sums + metric->first, items = sums[m->sum_count];
+    if (metric->finish == DLRT_NONE)
+        return own[0] / items;
+    return finish(m, &m->entries[metric->finish], own, m->entries[metric->entry].output_count,
+                  items);
 }

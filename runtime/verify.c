@@ -212,14 +212,68 @@ static bool check_fields(const Check *c, const DlrtEntry *e, const uint32_t *map
     return true;
 }
 
+static bool is_scalar(const DlrtValue *v)
+{
+    return dlrt_value_count(v, 1) == 1 && (v->dtype == DLRT_F32 || v->dtype == DLRT_F64);
+}
+
 static bool check_scalars(const Check *c, const DlrtEntry *e, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         const DlrtValue *v = &e->outputs[i];
-        if (dlrt_value_count(v, 1) != 1 || (v->dtype != DLRT_F32 && v->dtype != DLRT_F64))
+        if (!is_scalar(v))
             return bad(c, "%s: output %s must be an f32 or f64 scalar", e->name, v->name);
     }
     return true;
+}
+
+/* A metric's `finish` gets all sums of its entry, and runs in DLRT_FINISH_BYTES without tensors. */
+static bool check_finish(const Check *c, const DlrtMetric *metric, uint32_t sums)
+{
+    const DlrtModel *m = c->m;
+    if (metric->finish == DLRT_NONE)
+        return true;
+    if (metric->finish >= m->entry_count)
+        return bad(c, "metric %s has no entry to finish with", metric->name);
+    const DlrtEntry *e = &m->entries[metric->finish];
+    if (e->output_count != 1 || (e->input_count != sums && e->input_count != sums + 1))
+        return bad(c, "%s: must take the means of %s", e->name, metric->name);
+    for (uint32_t i = 0; i < e->input_count; i++)
+        if (!is_scalar(&e->inputs[i]))
+            return bad(c, "%s: input %s must be an f32 or f64 scalar", e->name, e->inputs[i].name);
+    for (uint32_t i = 0; i < e->operand_count; i++) {
+        const DlrtOperand *o = &e->operands[i];
+        int64_t count = o->count > 0 ? o->count : 1;
+        if (o->base == DLRT_BASE_SHARED ||
+            (o->base == DLRT_BASE_CONTEXT && (count > DLRT_FINISH_BYTES ||
+             o->offset + count * (int64_t)dlrt_dtype_size(o->dtype) > DLRT_FINISH_BYTES)))
+            return bad(c, "%s: reads tensors, or needs too much room", e->name);
+    }
+    return check_scalars(c, e, 1);
+}
+
+static bool check_metrics(const Check *c)
+{
+    const DlrtModel *m = c->m;
+    uint32_t sums = 0;
+    if (m->sum_count > DLRT_MAX_SUMS)
+        return bad(c, "the metrics have more than %d sums", DLRT_MAX_SUMS);
+    for (uint32_t i = 0; i < m->metric_count; i++) {
+        const DlrtMetric *metric = &m->metrics[i];
+        if (!metric->name || metric->entry >= m->entry_count)
+            return bad(c, "metric %u has no name or entry", i);
+        const DlrtEntry *e = &m->entries[metric->entry];
+        if (e->output_count < 1 || e->flags & DLRT_ENTRY_WRITES)
+            return bad(c, "metric %s: its entry has no sums, or writes tensors", metric->name);
+        if (metric->first == sums)
+            sums += e->output_count;
+        if (metric->first + e->output_count > sums || sums > m->sum_count)
+            return bad(c, "metric %s has no place among the sums", metric->name);
+        if (!check_fields(c, e, metric->fields) || !check_scalars(c, e, e->output_count) ||
+            !check_finish(c, metric, e->output_count))
+            return false;
+    }
+    return sums == m->sum_count || bad(c, "sums that no metric has");
 }
 
 static bool check_recipe(const Check *c)
@@ -245,13 +299,7 @@ static bool check_recipe(const Check *c)
         if (!check_fields(c, e, u->fields) || !check_scalars(c, e, 1))
             return false;
     }
-    if (m->eval_entry == DLRT_NONE)
-        return true;
-    if (m->eval_entry >= m->entry_count ||
-        m->entries[m->eval_entry].output_count != m->metric_count)
-        return bad(c, "the eval entry must have one output for each metric");
-    const DlrtEntry *e = &m->entries[m->eval_entry];
-    return check_fields(c, e, m->eval_fields) && check_scalars(c, e, m->metric_count);
+    return check_metrics(c);
 }
 
 bool dlrt_verify(const DlrtModel *m, char *message, size_t size)

@@ -349,14 +349,10 @@ static int run_tiny(DlrtContext *cx, const DlrtEntry *e, int64_t B, const void *
     return rc;
 }
 
-int dlrt_run(DlrtContext *cx, const DlrtEntry *entry, int64_t B, const void *const *inputs,
-             void *const *outputs)
+int dlrt_walk(DlrtContext *cx, const DlrtEntry *entry, int64_t B, const void *const *inputs,
+              void *const *outputs)
 {
-    if (!dlrt_is_context(cx) || !entry)
-        return DLRT_E_ARG;
-    int rc = dlrt_check_arguments(cx, entry, B, inputs, outputs);
-    if (rc)
-        return rc;
+    int rc;
     cx->status = 0;
     if (entry->tiny && (!cx->observer || !entry->item_count)) {
         rc = run_tiny(cx, entry, B, inputs, outputs);
@@ -372,4 +368,13 @@ int dlrt_run(DlrtContext *cx, const DlrtEntry *entry, int64_t B, const void *con
                        entry->name);
     cx->status = 0;
     return rc;
+}
+
+int dlrt_run(DlrtContext *cx, const DlrtEntry *entry, int64_t B, const void *const *inputs,
+             void *const *outputs)
+{
+    if (!dlrt_is_context(cx) || !entry)
+        return DLRT_E_ARG;
+    int rc = dlrt_check_arguments(cx, entry, B, inputs, outputs);
+    return rc ? rc : dlrt_walk(cx, entry, B, inputs, outputs);
 }

@@ -79,9 +79,14 @@ static void test_learns(void **state)
         assert_int_equal(dlrt_eval(cx, n, part, sums), DLRT_OK);
     }
     assert_true(sums[2] == TOY_N);
-    assert_true(dlrt_metric(&toy_model, sums, 0) < 0.02 && dlrt_metric(&toy_model, sums, 0) > 0);
-    assert_true(dlrt_metric(&toy_model, sums, 1) >= dlrt_metric(&toy_model, sums, 0));
-    assert_true(isnan(dlrt_metric(&toy_model, sums, 2)));
+    double loss = dlrt_metric(&toy_model, sums, 0);
+    assert_true(loss < 0.0004 && loss > 0 && loss == sums[0] / TOY_N);
+    float root = sqrtf((float)loss), magnitude = (float)(sums[1] / TOY_N);
+    assert_true(dlrt_metric(&toy_model, sums, 1) == (double)(root * magnitude));
+    assert_true(dlrt_metric(&toy_model, sums, 2) == (double)(magnitude * (float)TOY_N));
+    assert_true(isnan(dlrt_metric(&toy_model, sums, 3)));
+    assert_true(isnan(dlrt_metric(&toy_model, sums, -1)));
+    assert_true(isnan(dlrt_metric(&toy_model, NULL, 0)));
     /* 6 whole batches of 16 in 100: 510 steps are 85 epochs */
     assert_int_equal(dlrt_get(cx, "epoch", &epoch), DLRT_OK);
     assert_true(epoch == 85);

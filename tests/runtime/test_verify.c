@@ -43,6 +43,7 @@ typedef struct {
     DlrtTensor tensors[TOY_TENSORS];
     DlrtField fields[3];
     DlrtUpdate updates[1];
+    DlrtMetric metrics[3];
     uint32_t map[3];
     DlrtItem items[8];          /* of the entry under test */
     DlrtOperand operands[24];
@@ -58,6 +59,7 @@ static void clone_make(Clone *c, uint32_t at)
     memcpy(c->tensors, toy_tensors, sizeof c->tensors);
     memcpy(c->fields, toy_fields, sizeof c->fields);
     memcpy(c->updates, toy_updates, sizeof c->updates);
+    memcpy(c->metrics, toy_metrics, sizeof c->metrics);
     memcpy(c->map, toy_map, sizeof c->map);
     c->layout = packed_layout;
     c->tensors[2].layout = &c->layout;
@@ -77,6 +79,7 @@ static void clone_make(Clone *c, uint32_t at)
     c->m.tensors = c->tensors;
     c->m.fields = c->fields;
     c->m.updates = c->updates;
+    c->m.metrics = c->metrics;
 }
 
 #define REFUSED(at, change, words)                                                               \
@@ -207,9 +210,18 @@ static void test_recipe(void **state)
     REFUSED(E_STEP, c.outputs[0].dtype = DLRT_I32, "scalar");
     REFUSED(E_STEP, c.outputs[0].rank = 1, "scalar");
     REFUSED(E_STEP, c.entries[E_STEP].output_count = 0, "output");
-    REFUSED(E_EVAL, c.m.eval_entry = TOY_ENTRIES, "eval");
-    REFUSED(E_EVAL, c.m.metric_count = 1, "eval");
-    REFUSED(E_EVAL, c.m.eval_fields = NULL, "fields");
+    REFUSED(E_EVAL, c.metrics[0].entry = TOY_ENTRIES, "entry");
+    REFUSED(E_EVAL, c.metrics[0].entry = E_STEP, "writes");
+    REFUSED(E_EVAL, c.metrics[0].fields = NULL, "fields");
+    REFUSED(E_EVAL, c.metrics[1].first = 1, "place");
+    REFUSED(E_EVAL, c.metrics[1].finish = TOY_ENTRIES, "finish");
+    REFUSED(E_EVAL, c.metrics[1].finish = E_COUNT, "means");
+    REFUSED(E_EVAL, c.m.sum_count = 1, "place");
+    REFUSED(E_EVAL, c.m.sum_count = 3, "no metric");
+    REFUSED(E_ROOT, c.operands[1].count = 800, "room");
+    REFUSED(E_ROOT, c.operands[1].count = INT64_MAX, "room");
+    REFUSED(E_ROOT, (c.operands[1].base = DLRT_BASE_SHARED, c.operands[1].offset = AT_W),
+            "tensors");
     REFUSED(E_EVAL, c.outputs[1].dtype = DLRT_F16, "scalar");
 }
 

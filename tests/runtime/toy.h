@@ -69,7 +69,7 @@ static void k_forward(void *const *bufs, int64_t B, int64_t begin, int64_t end)
     }
 }
 
-/* bufs: residual, loss, largest (or NULL) */
+/* bufs: residual, mean of squares, largest */
 static void k_loss(void *const *bufs, int64_t B, int64_t begin, int64_t end)
 {
     float sum = 0, most = 0;
@@ -80,6 +80,33 @@ static void k_loss(void *const *bufs, int64_t B, int64_t begin, int64_t end)
     }
     F32(1)[0] = sum / (float)B;
     F32(2)[0] = most;
+}
+
+/* bufs: residual, sum of squares, sum of magnitudes */
+static void k_sums(void *const *bufs, int64_t B, int64_t begin, int64_t end)
+{
+    float squares = 0, magnitudes = 0;
+    (void)begin, (void)end;
+    for (int64_t r = 0; r < B; r++) {
+        squares += F32(0)[r] * F32(0)[r];
+        magnitudes += fabsf(F32(0)[r]);
+    }
+    F32(1)[0] = squares;
+    F32(2)[0] = magnitudes;
+}
+
+/* bufs: mean of squares, root */
+static void k_root(void *const *bufs, int64_t B, int64_t begin, int64_t end)
+{
+    (void)B, (void)begin, (void)end;
+    F32(1)[0] = sqrtf(F32(0)[0]);
+}
+
+/* bufs: mean, weight, sum */
+static void k_total(void *const *bufs, int64_t B, int64_t begin, int64_t end)
+{
+    (void)B, (void)begin, (void)end;
+    F32(2)[0] = F32(0)[0] * F32(1)[0];
 }
 
 /* bufs: x, y, residual, clock, w, table, moment of w, moment of table. One tile a parameter. */
@@ -159,10 +186,10 @@ static void k_mark0(void *const *bufs, int64_t B, int64_t begin, int64_t end)
 }
 
 enum { K_INIT, K_FORWARD, K_LOSS, K_UPDATE, K_STATS, K_ANSWER, K_SCAN, K_BAD_INDEX, K_COUNT_BEGIN,
-       K_COUNT_DOWN, K_MARK0, K_COUNT };
+       K_COUNT_DOWN, K_MARK0, K_SUMS, K_ROOT, K_TOTAL, K_COUNT };
 static DlrtKernel *const toy_kernels[K_COUNT] = {
     k_init, k_forward, k_loss, k_update, k_stats, k_answer, k_scan, k_bad_index, k_count_begin,
-    k_count_down, k_mark0,
+    k_count_down, k_mark0, k_sums, k_root, k_total,
 };
 
 #define CX(at) { .base = DLRT_BASE_CONTEXT, .dtype = DLRT_F32, .offset = (at) }
@@ -209,9 +236,22 @@ static const DlrtOperand eval_operands[] = {
 };
 static const DlrtItem eval_items[] = {
     { .kind = DLRT_KERNEL, .code = K_FORWARD, .operand_first = 0, .operand_count = 6, ROW_TILES },
-    { .kind = DLRT_KERNEL, .code = K_LOSS, .operand_first = 6, .operand_count = 3, .tiles = 1 },
+    { .kind = DLRT_KERNEL, .code = K_SUMS, .operand_first = 6, .operand_count = 3, .tiles = 1 },
 };
-static const DlrtValue eval_outputs[] = { SCALAR("rmse"), SCALAR("worst") };
+static const DlrtValue eval_outputs[] = { SCALAR("squares"), SCALAR("magnitudes") };
+
+/* Means to the root of the first times the second; the second and the weight back to the sum. */
+static const DlrtOperand root_operands[] = { IN(0), CX(AT_LOSS), CX(AT_LOSS), IN(1), OUT(0) };
+static const DlrtItem root_items[] = {
+    { .kind = DLRT_KERNEL, .code = K_ROOT, .operand_first = 0, .operand_count = 2, .tiles = 1 },
+    { .kind = DLRT_KERNEL, .code = K_TOTAL, .operand_first = 2, .operand_count = 3, .tiles = 1 },
+};
+static const DlrtOperand total_operands[] = { IN(1), IN(2), OUT(0) };
+static const DlrtItem total_items[] = {
+    { .kind = DLRT_KERNEL, .code = K_TOTAL, .operand_first = 0, .operand_count = 3, .tiles = 1 },
+};
+static const DlrtValue means[] = { SCALAR("m0"), SCALAR("m1"), SCALAR("weight") };
+static const DlrtValue finish_outputs[] = { SCALAR("value") };
 
 static const DlrtOperand predict_operands[] = {
     IN(0), IN(1), IN(2), SH(AT_W), SH(AT_TABLE), CX(AT_RESIDUAL),
@@ -279,7 +319,8 @@ static const DlrtItem count_items[] = {
 };
 static const DlrtValue count_outputs[] = { { "n", DLRT_I32, 1, {0}, { 1 }, { 0 }, -1 } };
 
-enum { E_INIT, E_STEP, E_EVAL, E_PREDICT, E_TINY, E_SCAN, E_BAD, E_COUNT, TOY_ENTRIES };
+enum { E_INIT, E_STEP, E_EVAL, E_PREDICT, E_TINY, E_SCAN, E_BAD, E_COUNT, E_ROOT, E_TOTAL,
+       TOY_ENTRIES };
 #define COUNTED(a) a, sizeof a / sizeof *a
 #define ENTRY(n, it, op) .name = n, .items = it, .item_count = sizeof it / sizeof *it, \
     .operands = op, .operand_count = sizeof op / sizeof *op, .max_batch = TOY_B
@@ -298,6 +339,10 @@ static const DlrtEntry toy_entries[TOY_ENTRIES] = {
     [E_BAD] = { ENTRY("bad", bad_items, bad_operands) },
     [E_COUNT] = { ENTRY("count", count_items, count_operands), .outputs = count_outputs,
                   .output_count = 1 },
+    [E_ROOT] = { ENTRY("root", root_items, root_operands), .inputs = means, .input_count = 2,
+                 .outputs = finish_outputs, .output_count = 1 },
+    [E_TOTAL] = { ENTRY("total", total_items, total_operands), .inputs = means, .input_count = 3,
+                  .outputs = finish_outputs, .output_count = 1 },
 };
 
 /* Columns in blocks of two: element (i, j) at j/2 * 6 + i * 2 + j%2; 18 elements for 15. */
@@ -334,8 +379,9 @@ static const DlrtUpdate toy_updates[] = {
     { .name = "step", .fields = toy_map, .entry = E_STEP, .times = 1 },
 };
 static const DlrtMetric toy_metrics[] = {
-    { .name = "rmse", .finish = sqrt, .combine = DLRT_MEAN },
-    { .name = "worst", .combine = DLRT_MAX },
+    { .name = "loss", .fields = toy_map, .entry = E_EVAL, .finish = DLRT_NONE },
+    { .name = "product", .fields = toy_map, .entry = E_EVAL, .finish = E_ROOT },
+    { .name = "total", .fields = toy_map, .entry = E_EVAL, .finish = E_TOTAL },
 };
 static const char *const toy_notes[] = { "", "toy.dl:7" };
 
@@ -347,7 +393,7 @@ static const DlrtModel toy_model = {
     .tensors = toy_tensors, .notes = toy_notes, .fields = toy_fields, .updates = toy_updates,
     .metrics = toy_metrics, .kernel_count = K_COUNT, .entry_count = TOY_ENTRIES,
     .tensor_count = TOY_TENSORS, .note_count = 2, .field_count = 3, .update_count = 1,
-    .metric_count = 2, .init_entry = E_INIT, .eval_entry = E_EVAL, .eval_fields = toy_map,
+    .metric_count = 3, .sum_count = 2, .init_entry = E_INIT,
     .batch = TOY_B, .epochs = 3, .seed = 1, .shuffle = 1,
 };
 
