@@ -1,0 +1,95 @@
+/* split.c: long sums of products with few results become partial sums, side by side, and a sum of those.
+ *
+ * Needs: primitive graphs. Gives: the same. The gradient of a convolution's weights sums over batch and image for a handful
+ * of results: one unit of work, whatever the number of threads. Here one of the summed axes is kept in a partial result,
+ * and summed by a reduction. How a sum is split follows from shapes alone: the bits are the same on any number of threads. */
+#include "passes/pass.h"
+
+#include <string.h>
+
+enum {
+    SPLIT_RESULTS = 1 << 14, /* up to so many results a product is short of units */
+    SPLIT_PARTS_MIN = 4,
+    SPLIT_PARTS_MAX = 64,
+    SPLIT_BYTES = 1 << 21 /* of the partial sums, at most */
+};
+static const double SPLIT_WORTH = 1e6; /* multiplications */
+
+typedef struct {
+    const char *spec, *comma, *arrow;
+    const Shape *a, *b;
+} Dot;
+
+static Dot dot_of(const Graph *g, NodeId n)
+{
+    const char *spec = graph_attr(g, n, "spec")->s;
+    return (Dot){ spec, strchr(spec, ','), strstr(spec, "->"), graph_shape(g, graph_operand(g, n, 0)),
+                  graph_shape(g, graph_operand(g, n, 1)) };
+}
+
+/* The summed axis to keep: of both operands, not the batch's, of a useful extent; the largest such. */
+static char kept_letter(const Dot *d)
+{
+    char best = 0;
+    int64_t best_extent = 0;
+    for (const char *p = d->spec; p < d->comma; p++) {
+        Dim extent = d->a->dim[p - d->spec];
+        bool summed = !strchr(d->arrow + 2, *p) && memchr(d->comma + 1, *p, (size_t)(d->arrow - d->comma - 1));
+        if (summed && !extent.k && extent.n >= SPLIT_PARTS_MIN && extent.n <= SPLIT_PARTS_MAX && extent.n > best_extent) {
+            best = *p;
+            best_extent = extent.n;
+        }
+    }
+    return best;
+}
+
+static bool is_worth_it(const Graph *g, NodeId n, const Dot *d, char kept)
+{
+    double products = 1;
+    int64_t results = 1;
+    if (!shape_elements(graph_shape(g, n), &results) || results > SPLIT_RESULTS)
+        return false;
+    products = (double)results;
+    int64_t parts = 1;
+    for (const char *p = d->spec; p < d->comma; p++) {
+        if (!strchr(d->arrow + 2, *p))
+            products *= (double)d->a->dim[p - d->spec].n;
+        if (*p == kept)
+            parts = d->a->dim[p - d->spec].n;
+    }
+    return products >= SPLIT_WORTH && results * parts * (int64_t)dtype_size(graph_dtype(g, n)) <= SPLIT_BYTES &&
+           products / (double)results >= 16 * (double)parts;
+}
+
+static NodeId split_dot(Graph *g, const Graph *old, NodeId n, NodeId *map)
+{
+    Dot d = dot_of(old, n);
+    char kept = kept_letter(&d);
+    if (!kept || graph_shape(old, n)->rank + 1 > MAX_RANK || !is_worth_it(old, n, &d, kept))
+        return pass_copy(g, old, n, map);
+    const char *spec = arena_printf(g->unit->arena, "%.*s%c%s", (int)(d.arrow + 2 - d.spec), d.spec, kept, d.arrow + 2);
+    g->loc = graph_node(old, n)->loc;
+    NodeId parts = b_dot(g, map[graph_operand(old, n, 0)], map[graph_operand(old, n, 1)], spec);
+    return map[n] = b_reduce(g, OP_reduce_sum, parts, &(int64_t){ 0 }, 1, false);
+}
+
+bool pass_split(Unit *u)
+{
+    for (uint32_t i = 0; i < u->entries.n; i++) {
+        const Graph *old = u->entries.at[i].graph;
+        Arena *a = arena_new();
+        const uint8_t *live = graph_live(a, old);
+        NodeId *map = pass_new_map(a, old->nodes.n);
+        Graph *g = pass_begin(old);
+        bool ok = true;
+        for (NodeId n = 0; n < old->nodes.n && ok; n++)
+            if (live[n])
+                ok = (graph_node(old, n)->op == OP_dot ? split_dot(g, old, n, map) : pass_copy(g, old, n, map)) != NODE_NONE;
+        ok = ok && pass_end(g, old, map);
+        arena_free(a);
+        if (!ok)
+            return false;
+        u->entries.at[i].graph = g;
+    }
+    return true;
+}
