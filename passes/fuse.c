@@ -118,31 +118,32 @@ static void place_roots(Fuse *f, const uint8_t *late, bool *placed, const uint8_
         }
 }
 
-/* Whether a draft reads, elsewhere than where it writes, the tensor that it writes. */
+/* Whether an instruction before the epilogue loads through access `access`: then elements are read that other units write. */
+static bool read_in_body(const KernelStage *s, uint32_t access)
+{
+    for (uint32_t i = 0; i < s->body_insts; i++)
+        if (s->insts.at[i].kind == INST_LOAD && s->insts.at[i].access == access)
+            return true;
+    return false;
+}
+
+/* Whether a draft reads the tensor that it writes otherwise than element by element in place. */
 static bool disturbs_itself(const Fuse *f, const Draft *d)
 {
     if (d->writes < 0)
         return false;
-    if (!d->kernel)
+    if (!d->kernel || d->kernel->stages.n > 1)
         return true;
-    const KernelAccess *store = NULL;
-    for (uint32_t pass = 0; pass < 2; pass++)
-        for (uint32_t i = 0; i < d->kernel->stages.n; i++) {
-            const KernelStage *s = &d->kernel->stages.at[i];
-            for (uint32_t j = 0; j < s->accesses.n; j++) {
-                const KernelAccess *a = &s->accesses.at[j];
-                const PlanBuffer *b = &f->plan->buffers.at[d->buffers.at[a->buffer]];
-                if (b->kind != BUFFER_TENSOR || (int32_t)b->index != d->writes)
-                    continue;
-                bool writes = d->kernel->buffers.at[a->buffer].written;
-                if (!pass && writes)
-                    store = a;
-                if (pass && !writes && (!store || d->kernel->stages.n > 1 || s->accums.n || s->kind == STAGE_CONTRACT ||
-                                        a->index != INST_NONE || a->guards.n ||
-                                        memcmp(&a->offset, &store->offset, sizeof a->offset)))
-                    return true;
-            }
-        }
+    const KernelStage *s = &d->kernel->stages.at[0];
+    const KernelAccess *store = &s->accesses.at[s->stores.at[0].access];
+    for (uint32_t j = 0; j < s->accesses.n; j++) {
+        const KernelAccess *a = &s->accesses.at[j];
+        const PlanBuffer *b = &f->plan->buffers.at[d->buffers.at[a->buffer]];
+        if (b->kind != BUFFER_TENSOR || (int32_t)b->index != d->writes || a == store)
+            continue;
+        if (a->index != INST_NONE || a->guards.n || read_in_body(s, j) || memcmp(&a->offset, &store->offset, sizeof a->offset))
+            return true;
+    }
     return false;
 }
 

@@ -18,8 +18,8 @@ static NodeId relu_expand(Graph *g, NodeId node, const NodeId *in)
 static void relu_grad(Grad *q)
 {
     Graph *g = q->g;
-    NodeId zero = b_like(g, q->in[0], 0);
-    q->add(q, 0, b_select(g, b_binary(g, OP_gt, q->in[0], zero), q->dy, zero));
+    NodeId y = q->node, zero = b_like(g, y, 0); /* y > 0 just where x > 0, and y is stored anyway */
+    q->add(q, 0, b_select(g, b_binary(g, OP_gt, y, zero), q->dy, zero));
 }
 
 static void relu_ref(Ref *q)
