@@ -47,7 +47,8 @@ typedef struct {
 static inline Dim dim_of(int64_t n) { return (Dim){ n, 0 }; }
 static inline bool dim_equal(Dim a, Dim b) { return a.n == b.n && a.k == b.k; }
 bool shape_equal(const Shape *a, const Shape *b);
-/* Product of the extents at the maximal batch; false on overflow of int64. */
+/* Product of the extents at the maximal batch; false on overflow of int64, also where an extent of 0
+ * would hide it: a part of the shape must not be larger than the whole. */
 bool shape_elements(const Shape *s, int64_t *out_n);
 /* The product as a Dim: at most one factor may depend on B. False on overflow or two such factors. */
 bool shape_product(const Shape *s, uint32_t first, uint32_t last, Dim *out_dim);

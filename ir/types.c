@@ -75,10 +75,13 @@ bool shape_equal(const Shape *a, const Shape *b)
 bool shape_elements(const Shape *s, int64_t *out_n)
 {
     int64_t n = 1;
-    for (uint32_t i = 0; i < s->rank; i++)
-        if (__builtin_mul_overflow(n, s->dim[i].n, &n))
+    bool empty = false;
+    for (uint32_t i = 0; i < s->rank; i++) {
+        empty |= s->dim[i].n == 0;
+        if (s->dim[i].n && __builtin_mul_overflow(n, s->dim[i].n, &n))
             return false;
-    *out_n = n;
+    }
+    *out_n = empty ? 0 : n;
     return true;
 }
 

@@ -38,7 +38,7 @@ static bool conv_channels(Infer *q)
     int64_t taken;
     if (__builtin_mul_overflow(w->dim[1].n, groups, &taken))
         taken = INT64_MAX;
-    if (x->dim[1].n % groups || w->dim[0].n % groups ||
+    if ((groups > 1 && groups > x->dim[1].n) || x->dim[1].n % groups || w->dim[0].n % groups ||
         x->dim[1].n / groups != w->dim[1].n) /* C5 */
         return infer_fail(q, DIAG_E0318,
                           "a convolution of %s with weights %s in %lld group%s: %lld input "
@@ -46,6 +46,26 @@ static bool conv_channels(Infer *q)
                           rule_type(q, 0), rule_type(q, 1), (long long)groups,
                           groups == 1 ? "" : "s", (long long)x->dim[1].n, (long long)taken);
     return true;
+}
+
+/* Padded x and its windows can be counted. */
+static bool conv_sizes(Infer *q, const int64_t *padded)
+{
+    const Shape result = q->shape, *w = infer_shape(q, 1);
+    q->shape = *infer_shape(q, 0);
+    memcpy(q->shape.dim + 2, result.dim + 2, (result.rank - 2) * sizeof *q->shape.dim);
+    int64_t places = 1;
+    bool fits = true;
+    for (uint32_t i = 2; i < result.rank; i++)
+        fits &= !__builtin_mul_overflow(places, w->dim[i].n, &places);
+    fits &= !__builtin_mul_overflow(q->shape.dim[1].n, places, &q->shape.dim[1].n);
+    fits = fits ? rule_result(q) : infer_fail(q, DIAG_E0309, "`conv`: too many windows");
+    q->shape = *infer_shape(q, 0);
+    for (uint32_t i = 2; i < result.rank; i++)
+        q->shape.dim[i] = dim_of(padded[i - 2]);
+    fits = fits && rule_result(q);
+    q->shape = result;
+    return fits;
 }
 
 static bool conv_infer(Infer *q)
@@ -59,6 +79,7 @@ static bool conv_infer(Infer *q)
                           "many axes, not %s and %s",
                           rule_type(q, 0), rule_type(q, 1));
     uint32_t n = x->rank - 2;
+    int64_t padded[MAX_SPACE];
     if (!rule_list(q, "stride", n, 1) || !rule_list(q, "low", n, 0) ||
         !rule_list(q, "high", n, 0) || !rule_list(q, "dilation", n, 1) ||
         !rule_range(q, "groups", 1, INT64_MAX) || !conv_channels(q)) /* C3 */
@@ -66,17 +87,18 @@ static bool conv_infer(Infer *q)
     rule_like(q, 0);
     q->shape.dim[1] = w->dim[0];
     for (uint32_t i = 0; i < n; i++) {
-        int64_t padded, span, size = w->dim[i + 2].n;
+        int64_t span, size = w->dim[i + 2].n;
         bool fits = size >= 1 &&
-                    !__builtin_add_overflow(x->dim[i + 2].n, q->attrs[1].ints[i], &padded) &&
-                    !__builtin_add_overflow(padded, q->attrs[2].ints[i], &padded) &&
-                    !__builtin_mul_overflow(size - 1, q->attrs[3].ints[i], &span) && span < padded;
+                    !__builtin_add_overflow(x->dim[i + 2].n, q->attrs[1].ints[i], &padded[i]) &&
+                    !__builtin_add_overflow(padded[i], q->attrs[2].ints[i], &padded[i]) &&
+                    !__builtin_mul_overflow(size - 1, q->attrs[3].ints[i], &span) &&
+                    span < padded[i];
         if (!fits) /* C6: the window fits into the padded axis */
             return infer_fail(q, DIAG_E0316, "a window of %lld does not fit into axis %u of %s",
                               (long long)size, i + 2, rule_type(q, 0));
-        q->shape.dim[i + 2] = dim_of((padded - span - 1) / q->attrs[0].ints[i] + 1);
+        q->shape.dim[i + 2] = dim_of((padded[i] - span - 1) / q->attrs[0].ints[i] + 1);
     }
-    return rule_result(q);
+    return rule_result(q) && conv_sizes(q, padded); /* C7 */
 }
 
 static Conv conv_of(const Graph *g, NodeId node)

@@ -125,11 +125,14 @@ bool rule_rank(Infer *q, uint32_t rank)
 bool rule_result(Infer *q)
 {
     int64_t n;
-    for (uint32_t i = 0; i < q->shape.rank; i++)
+    Shape filled = q->shape; /* extents of 0 hide nothing: a reduction takes them away */
+    for (uint32_t i = 0; i < q->shape.rank; i++) {
         if (q->shape.dim[i].n < 0 || q->shape.dim[i].k < 0)
             return infer_fail(q, DIAG_E0309, "%s: an extent of %lld", rule_name(q),
                               (long long)q->shape.dim[i].n);
-    return (shape_elements(&q->shape, &n) && n <= INT64_MAX / 16) ||
+        filled.dim[i].n += !filled.dim[i].n;
+    }
+    return (shape_elements(&filled, &n) && n <= INT64_MAX / 16) ||
            infer_fail(q, DIAG_E0309, "%s: %s%s has more elements than can be counted", rule_name(q),
                       dtype_name(q->dtype), shape_text(q->g->unit->arena, &q->shape));
 }

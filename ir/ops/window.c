@@ -100,7 +100,7 @@ FOLD(windows_fold)
 
 /* ---- overlap_add ---- */
 
-enum { MAX_PHASES = 64 };
+enum { MAX_LINES = 64 }; /* of windows that are added as moved lines */
 
 static const AttrDecl overlap_attrs[] = {
     { .name = "axis", .kind = ATTR_INT, .required = true },
@@ -216,13 +216,26 @@ static NodeId overlap_phase(Graph *g, NodeId y, uint32_t axis, int64_t phase, in
     return sum == NODE_NONE ? b_splat(g, graph_dtype(g, y), &s, 0) : b_reshape(g, sum, &s);
 }
 
+/* Every element added where it lies, one after another: for so many lines that a sum of them would
+ * be a large graph. */
+static NodeId overlap_scatter(Graph *g, NodeId y, uint32_t axis, int64_t stride, int64_t dilation,
+                              int64_t extent)
+{
+    const Shape *s = graph_shape(g, y);
+    Shape windows = { 2, { s->dim[axis], s->dim[axis + 1] } };
+    NodeId place = b_add(g, b_scale(g, b_iota(g, &windows, 0, DT_I64), (double)stride),
+                         b_scale(g, b_iota(g, &windows, 1, DT_I64), (double)dilation));
+    AttrValue attrs[] = { attr_i(axis), attr_i(extent) };
+    return graph_emit(g, OP_scatter_add, (NodeId[]){ place, y }, 2, attrs, 2);
+}
+
 /* Sums of moved lines, one kernel of guarded reads each: no element is written twice, so nothing
  * has to be ordered. With few windows, a line is a window. Else it is a column of all windows;
  * where the stride leaves places between its elements, the result is made by phases, which only
  * side by side leave none. */
 static NodeId overlap_expand(Graph *g, NodeId node, const NodeId *in)
 {
-    NodeId y = in[0], sum = NODE_NONE, phases[MAX_PHASES];
+    NodeId y = in[0], sum = NODE_NONE, phases[MAX_LINES];
     uint32_t axis = (uint32_t)node_int(g, node, "axis");
     int64_t stride = node_int(g, node, "stride"), dilation = node_int(g, node, "dilation");
     Shape result = *graph_shape(g, node);
@@ -230,7 +243,9 @@ static NodeId overlap_expand(Graph *g, NodeId node, const NodeId *in)
     int64_t size = graph_shape(g, y)->dim[axis + 1].n, whole = (extent - 1) / stride + 1;
     if (dilation == 1 && stride == size)
         return overlap_disjoint(g, y, axis, extent);
-    if (count <= size || stride > MAX_PHASES) {
+    if (count > MAX_LINES && (size > MAX_LINES || stride > MAX_LINES))
+        return overlap_scatter(g, y, axis, stride, dilation, extent);
+    if (count <= size || stride > MAX_LINES) {
         for (int64_t o = 0; o < count; o++)
             sum = plus(g, sum, spread_line(g, y, axis, axis, o, o * stride, dilation - 1, extent));
         return sum;
@@ -332,10 +347,10 @@ static const struct {
     uint32_t rank;
     int64_t dims[3], axis, size, stride, dilation;
 } window_table[] = {
-    { 1, { 7 }, 0, 3, 1, 1 },       { 1, { 8 }, 0, 2, 2, 1 },     { 1, { 9 }, 0, 2, 2, 1 },
-    { 2, { 3, 11 }, 1, 3, 2, 2 },   { 2, { 13, 2 }, 0, 4, 3, 1 }, { 2, { -1, 6 }, 1, 3, 1, 1 },
-    { 1, { 10 }, 0, 1, 3, 1 },      { 1, { 29 }, 0, 5, 2, 1 },    { 1, { 31 }, 0, 3, 4, 2 },
-    { 3, { 2, 5, 0 }, 1, 2, 1, 1 },
+    { 1, { 7 }, 0, 3, 1, 1 },       { 1, { 8 }, 0, 2, 2, 1 },       { 1, { 9 }, 0, 2, 2, 1 },
+    { 2, { 3, 11 }, 1, 3, 2, 2 },   { 2, { 13, 2 }, 0, 4, 3, 1 },   { 2, { -1, 6 }, 1, 3, 1, 1 },
+    { 1, { 10 }, 0, 1, 3, 1 },      { 1, { 29 }, 0, 5, 2, 1 },      { 1, { 31 }, 0, 3, 4, 2 },
+    { 3, { 2, 5, 0 }, 1, 2, 1, 1 }, { 2, { 300, 2 }, 0, 70, 3, 1 }, { 1, { 205 }, 0, 70, 1, 1 },
 };
 enum { WINDOWS = sizeof window_table / sizeof *window_table };
 

@@ -222,6 +222,12 @@ static void test_contractions(void **state)
           "3 input channels, weights for 2");
     CHECK(b, "conv C6", OP_conv, { image, k }, 2, { one, none, none, LIST(4, 4) }, 4, DIAG_E0316,
           NULL);
+    AttrValue far = LIST(INT64_C(1) << 40, INT64_C(1) << 40);
+    CHECK(b, "conv C7", OP_conv, { image, k }, 2, { far, far, far, one }, 4, DIAG_E0309, NULL);
+    CHECK(b, "conv C5 groups", OP_conv,
+          { INPUT(g, DT_F32, 1, 0, 2, 2, 2), INPUT(g, DT_F32, 0, 0, 2, 2, 2) }, 2,
+          { LIST(1, 1, 1), LIST(0, 0, 0), LIST(0, 0, 0), LIST(1, 1, 1), attr_i(INT64_C(1) << 40) },
+          5, DIAG_E0318, NULL);
 }
 
 static void test_random_and_calls(void **state)
