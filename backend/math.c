@@ -102,6 +102,22 @@ static LLVMValueRef divide(Emit *e, LLVMValueRef a, LLVMValueRef b)
 
 /* ---- exp ---- */
 
+/* e^r = 1 + (r + r^2 Q(r)) on [-ln2/2, ln2/2], relative error 2^-28.3. */
+static const double exp_q[] = { 0.49999993372637398447, 0.16666519519657517905, 0.04166840117352795507, 0.0083688514773089069241,
+                                0.0013814316295640917801 };
+#define EXP_LN2_LOW (-1.4286068203094172e-06)
+static const double exp_magic = 0x1.8p23; /* adding it rounds to an integer */
+
+/* x = n ln 2 + r; *out_t = n + magic, *out_head = r before its low part. */
+static LLVMValueRef reduce_exponent(Emit *e, LLVMValueRef x, LLVMValueRef *out_t, LLVMValueRef *out_n, LLVMValueRef *out_head)
+{
+    LLVMValueRef big = math_const(e, x, exp_magic);
+    *out_t = emit_fma(e, x, math_const(e, x, 1.4426950408889634), big);
+    *out_n = sub(e, *out_t, big);
+    *out_head = emit_fma(e, *out_n, math_const(e, x, -0x1.62e4p-1), x);
+    return emit_fma(e, *out_n, math_const(e, x, EXP_LN2_LOW), *out_head);
+}
+
 /* p * 2^n rounded once, p in [0.5, 2), n = t - magic an integer in [-150, 128]. Two factors, as 2^-150 is not a float; the
  * first product is exact. AVX-512 has an instruction of the same result. */
 static LLVMValueRef scale_by_power(Emit *e, LLVMValueRef p, LLVMValueRef t, LLVMValueRef n, double magic)
@@ -119,25 +135,20 @@ static LLVMValueRef scale_by_power(Emit *e, LLVMValueRef p, LLVMValueRef t, LLVM
     return mul(e, mul(e, p, math_float(e, p, half)), math_float(e, p, rest));
 }
 
-/* e^x = 2^n e^r, r = x - n ln 2 in [-ln2/2, ln2/2]; e^r = 1 + (r + r^2 Q(r)), relative error of Q's part 2^-28.3. `fine`: r's
- * exact first part enters the last additions on its own, and the error of adding it to 1 is kept: 0.7 ULP for four more operations. */
+/* e^x = 2^n e^r. `fine`: r's exact first part enters the last additions on its own, and the error of adding it to 1 is kept: 0.7
+ * ULP for four more operations. */
 static LLVMValueRef exp_f32(Emit *e, LLVMValueRef x, bool fine)
 {
-    static const double q[] = { 0.49999993372637398447, 0.16666519519657517905, 0.04166840117352795507,
-                                0.0083688514773089069241, 0.0013814316295640917801 };
-    const double magic = 0x1.8p23; /* adding it rounds to an integer */
-    LLVMValueRef big = math_const(e, x, magic);
+    LLVMValueRef t, n, head, p, one = math_const(e, x, 1);
     x = math_clamp(e, x, -104, 89); /* e^-104 rounds to 0, e^89 to infinity */
-    LLVMValueRef t = emit_fma(e, x, math_const(e, x, 1.4426950408889634), big), n = sub(e, t, big);
-    LLVMValueRef head = emit_fma(e, n, math_const(e, x, -0x1.62e4p-1), x), low = math_const(e, x, -1.4286068203094172e-06);
-    LLVMValueRef r = emit_fma(e, n, low, head), one = math_const(e, x, 1), p;
+    LLVMValueRef r = reduce_exponent(e, x, &t, &n, &head), square = mul(e, r, r), q = math_poly(e, r, exp_q, 5);
     if (fine) {
-        LLVMValueRef z = emit_fma(e, math_poly(e, r, q, 5), mul(e, r, r), mul(e, n, low)), sum = add(e, one, head);
+        LLVMValueRef z = emit_fma(e, q, square, mul(e, n, math_const(e, x, EXP_LN2_LOW))), sum = add(e, one, head);
         p = add(e, sum, add(e, sub(e, head, sub(e, sum, one)), z));
     } else {
-        p = add(e, emit_fma(e, math_poly(e, r, q, 5), mul(e, r, r), r), one);
+        p = add(e, emit_fma(e, q, square, r), one);
     }
-    return scale_by_power(e, p, t, n, magic);
+    return scale_by_power(e, p, t, n, exp_magic);
 }
 
 /* ---- log ---- */
@@ -173,16 +184,22 @@ static LLVMValueRef log_f32(Emit *e, LLVMValueRef x)
 
 /* ---- tanh, sigmoid, erf, rsqrt ---- */
 
-/* |x| < 0.6: x + x^3 P(x^2). Else 1 - 2 / (e^2x + 1), which cannot exceed 1. */
+/* With M = e^2|x| - 1 = 2^n (e^r - 1) + (2^n - 1), which is as good in relative terms as e^r - 1 is near 0: M / (M + 2) is c - c q,
+ * q = 2c / (M + 2), for c = M / 2 as for c = 1. The first for M < 2, the other from there on: what is subtracted is less than half of
+ * c, and so are its errors. The result cannot exceed c = 1; beyond |x| = 9.1 it is 1. */
 static LLVMValueRef tanh_f32(Emit *e, LLVMValueRef x)
 {
-    static const double p[] = { -0.33333298002060022459, 0.13331924121333644859, -0.053783829729871515677,
-                                0.020795969774008482391, -0.005895155928684567928 };
-    LLVMValueRef a = math_abs(e, x), z = mul(e, a, a), one = math_const(e, x, 1), two = math_const(e, x, 2);
-    LLVMValueRef small = emit_fma(e, mul(e, math_poly(e, z, p, 5), z), a, a);
-    LLVMValueRef power = exp_f32(e, mul(e, a, two), false);
-    LLVMValueRef large = sub(e, one, divide(e, two, add(e, power, one)));
-    return math_copysign(e, math_select(e, math_less(e, a, math_const(e, x, 0.6)), small, large), x);
+    LLVMValueRef a = math_abs(e, x), limit = math_const(e, x, 20), one = math_const(e, x, 1), t, n, head;
+    a = add(e, a, a);
+    a = math_select(e, math_less(e, limit, a), limit, a);
+    LLVMValueRef r = reduce_exponent(e, a, &t, &n, &head);
+    LLVMValueRef p = emit_fma(e, math_poly(e, r, exp_q, 5), mul(e, r, r), r);
+    LLVMValueRef power = LLVMBuildShl(e->b, math_bits(e, t), math_int(e, x, 23), ""); /* the low bits of t are n */
+    power = math_float(e, x, LLVMBuildAdd(e->b, power, math_bits(e, one), ""));
+    LLVMValueRef m = emit_fma(e, p, power, sub(e, power, one)), two = math_const(e, x, 2);
+    LLVMValueRef c = math_select(e, math_less(e, m, two), mul(e, m, math_const(e, x, 0.5)), one);
+    LLVMValueRef q = divide(e, add(e, c, c), add(e, m, two));
+    return math_copysign(e, emit_fma(e, LLVMBuildFNeg(e->b, c, ""), q, c), x);
 }
 
 /* With E = e^-|x|, which does not overflow, and q = E / (1 + E): 1 - q for x >= 0 and E - E q below. Dividing E or 1 itself would

@@ -440,11 +440,11 @@ static void test_softmax(void **state)
     }
 }
 
-static void arg_extreme(Combine combine, const float *x, int64_t n, int64_t want)
+static void arg_extreme_of(Combine combine, const float *x, int64_t n, int64_t want, int32_t vector)
 {
     Arena *a = arena_new();
     Dim d = dim_of(n);
-    Kernel *k = nest_kernel(a, &d, 1, 0, 1, VECTOR_INNER);
+    Kernel *k = nest_kernel(a, &d, 1, 0, 1, vector);
     KernelStage s = { .reduced_axes = { 0 }, .n_reduced = 1 };
     InstId v = nest_load(a, k, &s, nest_operand(a, k, DT_F32, false), affine_axis(0)), i = nest_index(a, &s, affine_axis(0));
     s.body_insts = s.insts.n;
@@ -466,6 +466,12 @@ static void arg_extreme(Combine combine, const float *x, int64_t n, int64_t want
         nest_code_free(&code);
     }
     arena_free(a);
+}
+
+static void arg_extreme(Combine combine, const float *x, int64_t n, int64_t want)
+{
+    arg_extreme_of(combine, x, n, want, VECTOR_INNER); /* lanes joined by a tree */
+    arg_extreme_of(combine, x, n, want, VECTOR_NONE);  /* in order */
 }
 
 /* Ties go to the lowest index, the first NaN wins, and infinities that equal the start are found. */
