@@ -38,6 +38,7 @@ typedef struct {
     int64_t tile[KERNEL_MAX_AXES]; /* of a free axis; nv * lanes for v */
     int64_t block[KERNEL_MAX_AXES];
     int packed;     /* operand, or OPERAND_NONE */
+    int64_t ahead[2]; /* elements from what a tile reads of each operand to what the next reads: fetched early; 0: nothing */
     uint32_t order[KERNEL_MAX_AXES], n_order; /* free axes as nested in a unit */
     uint32_t n_outside; /* order[0 .. n_outside) stand outside the blocks of the reduction and the panel */
     /* Blocks of the reduction: axes before reduced[split] one index at a time, that one `split_block` at a time. */

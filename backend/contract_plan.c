@@ -13,7 +13,7 @@
 #define TREE_CYCLES 10.0      /* one sum over the lanes of a register */
 #define VARIANT_COST 0.02     /* a further copy of the micro-kernel: time to compile it, room in the cache of instructions */
 #define UNIT_FLOPS 5e5        /* the least work worth handing to another thread: some microseconds */
-enum { UNITS_WANTED = 64, UNITS_LEAST = 16, PANEL_ROWS = 256, COPY_ROWS = 48, STREAM_ROWS = 8, STREAM_COLUMNS = 512, SUMS_ELEMENTS = 32768 };
+enum { UNITS_WANTED = 64, UNITS_LEAST = 16, PANEL_ROWS = 256, COPY_ROWS = 48, STREAM_ROWS = 8, STREAM_COLUMNS = 512, PREFETCH_TILES = 16, SUMS_ELEMENTS = 32768 };
 
 /* ---- Simplification ---- */
 
@@ -486,6 +486,28 @@ static void choose_reduction_blocks(Contract *c, const Target *t)
     }
 }
 
+/* A vector operand too large for the second cache comes from far at every new tile column, in pieces that no prefetcher of the
+ * machine sees through: each tile asks for what the next one will read. */
+static void choose_prefetch(Contract *c, const Target *t)
+{
+    int o = c->dot ? OPERAND_NONE : vector_operand(c);
+    if (o == OPERAND_NONE || o == c->packed || c->stream || c->operand[o].lane != 1)
+        return;
+    const KernelAccess *x = c->operand[o].x;
+    double bytes = (double)dtype_size(c->operand[o].dtype);
+    for (uint32_t i = 0; i < c->n_free; i++)
+        bytes *= contract_depends(x, c->free[i]) ? axis_n(c, c->free[i]) : 1;
+    for (uint32_t i = 0; i < c->n_reduced; i++)
+        bytes *= contract_depends(x, c->reduced[i]) ? axis_n(c, c->reduced[i]) : 1;
+    double tiles = 1; /* that read the same values: more of them would only ask again and again */
+    for (uint32_t i = c->n_outside; i < c->n_order; i++)
+        tiles *= axis_n(c, c->order[i]) / (double)c->tile[c->order[i]];
+    if (bytes <= (double)t->l2_bytes || tiles > PREFETCH_TILES)
+        return;
+    for (uint32_t i = c->n_outside; i-- > 0 && !c->ahead[o];)
+        c->ahead[o] = x->offset.coef[c->order[i]] * c->tile[c->order[i]];
+}
+
 static void lay_panel(Contract *c)
 {
     int64_t step = c->dot ? c->lanes : c->tile[c->v];
@@ -614,6 +636,7 @@ bool contract_plan(Emit *e, Arena *a, const Kernel *k, int attempt, Contract *c)
     choose_tile(c, e->target, attempt);
     choose_panel(c, e->target);
     choose_order(c);
+    choose_prefetch(c, e->target);
     choose_reduction_blocks(c, e->target);
     choose_units(c);
     lay_panel(c);

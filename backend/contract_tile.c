@@ -123,9 +123,23 @@ static LLVMValueRef load_operand(Tile *t, int o, LLVMValueRef at, int r, int j, 
     return *slot;
 }
 
+/* What the next tile reads of operand o where this one reads at `at`. */
+static void prefetch_next(Tile *t, int o, LLVMValueRef at, int64_t step)
+{
+    const Contract *c = t->m->c;
+    const ContractOperand *x = &c->operand[o];
+    if (!c->ahead[o])
+        return;
+    int64_t offset = c->ahead[o] + (c->n_reduced ? step * x->x->offset.coef[c->reduced[c->n_reduced - 1]] : 0);
+    for (int j = 0; j < t->nv; j++)
+        emit_prefetch(t->m->e, emit_element(t->m->e, x->dtype, at, emit_i64(t->m->e, offset + (int64_t)j * c->lanes)), 3);
+}
+
 static void emit_step(Tile *t, const LLVMValueRef at[2], int64_t step)
 {
     memset(t->cache, 0, sizeof t->cache);
+    prefetch_next(t, OPERAND_A, at[0], step);
+    prefetch_next(t, OPERAND_B, at[1], step);
     for (int r = 0; r < t->rows; r++)
         for (int j = 0; j < t->nv; j++) {
             LLVMValueRef a = load_operand(t, OPERAND_A, at[0], r, j, step), b = load_operand(t, OPERAND_B, at[1], r, j, step);

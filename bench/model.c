@@ -106,6 +106,23 @@ static int by_total(const void *a, const void *b)
     return x > y ? -1 : x < y;
 }
 
+/* "64x10x10 over 6x5x5": the axes outside reductions, and those of the first stage's reduction */
+static void print_axes(const Kernel *k)
+{
+    const KernelStage *s = &k->stages.at[0];
+    bool reduced[KERNEL_MAX_AXES] = { false };
+    for (uint32_t i = 0; i < s->n_reduced; i++)
+        reduced[s->reduced_axes[i]] = true;
+    const char *between = "  ";
+    for (int side = 0; side < 2; side++, between = " over ")
+        for (uint32_t i = 0; i < k->axes.n; i++)
+            if (reduced[i] == (side == 1)) {
+                printf("%s%lld", between, (long long)k->axes.at[i].extent.n);
+                between = "x";
+            }
+    puts("");
+}
+
 static void measure_all(Compiler *cx, const Program *p, const Target *t)
 {
     Row *rows = calloc(p->kernels.n, sizeof *rows);
@@ -131,10 +148,12 @@ static void measure_all(Compiler *cx, const Program *p, const Target *t)
     qsort(rows, p->kernels.n, sizeof *rows, by_total);
     for (uint32_t i = 0; i < p->kernels.n; i++) {
         const Row *r = &rows[i];
-        if (r->kernel)
-            printf("%5.1f %% %9.1f us x %-3u %7.1f GFLOP/s %6.1f GB/s %5lld units %6.1f ms %6zu B%s  %s %s\n", 100 * r->total / all,
+        if (!r->kernel)
+            continue;
+        printf("%5.1f %% %9.1f us x %-3u %7.1f GFLOP/s %6.1f GB/s %5lld units %6.1f ms %6zu B%s  %s %s", 100 * r->total / all,
                    1e6 * r->seconds, r->items, r->kernel->flops / r->seconds * 1e-9, r->kernel->bytes / r->seconds * 1e-9,
                    (long long)r->units, 1e3 * r->compile, r->size, r->spilled ? " SPILLED" : "", r->kernel->name, r->where);
+        print_axes(r->kernel);
     }
     printf("%u kernels, %.1f us in all, %.1f ms to compile\n", p->kernels.n, 1e6 * all, 1e3 * compile);
     free(rows);
