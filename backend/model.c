@@ -97,19 +97,6 @@ static uint32_t call_number(Layout *l, const char *symbol)
     return l->calls.n - 1;
 }
 
-/* A call runs once for each matrix (row): the elements of its first operand over those of one, which args[1] tells. */
-static void call_units(const Layout *l, const Plan *plan, const PlanItem *item, DlrtItem *out)
-{
-    const PlanBuffer *first = &plan->buffers.at[item->buffers.at[0]];
-    int64_t n = first->bytes / (int64_t)dtype_size(first->dtype), one = item->args.n > 1 ? item->args.at[1] : 1;
-    if (!strcmp(item->call, "dlrt_call_solve"))
-        one *= one;
-    else if (!strcmp(item->call, "dlrt_call_qr"))
-        one *= item->args.at[2];
-    (void)l;
-    out->tiles = one > 0 ? n / one : 0;
-}
-
 static DlrtItem item_of(Layout *l, const Plan *plan, const PlanItem *item, DlrtOperand *operands, uint32_t first)
 {
     DlrtItem out = { .operand_first = first, .operand_count = (uint16_t)item->buffers.n, .note = note_of(l, item->loc),
@@ -132,7 +119,9 @@ static DlrtItem item_of(Layout *l, const Plan *plan, const PlanItem *item, DlrtO
         out.kind = DLRT_CALL;
         out.code = call_number(l, item->call);
         out.args = args;
-        call_units(l, plan, item, &out);
+        out.tiles = item->rows.k ? 1 : item->rows.n;
+        out.batch_scale = item->rows.k;
+        out.batch_tile = 1;
         break;
     }
     case PLAN_GUARD: out.kind = DLRT_GUARD; break;

@@ -127,7 +127,8 @@ Val eval_if(Elab *e, const AstExpr *x, Scope *s)
 {
     Val c = val_deref(e, eval(e, x->branch.cond, s));
     if (c.kind == VAL_TENSOR)
-        return eval_dynamic_if(e, x, c, s);
+        return unsupported(e, x->branch.cond->loc,
+                           "`if` on a run-time value (`select` chooses per element)");
     if (c.kind != VAL_BOOL) {
         report_kind(e, x->branch.cond->loc, "a bool", c);
         return val_error();
@@ -157,7 +158,7 @@ static Val eval_kind(Elab *e, const AstExpr *x, Scope *s)
     case AST_EXPR_INDEX: return eval_index(e, x, s);
     case AST_EXPR_FIELD: return eval_field(e, x, s);
     case AST_EXPR_IF: return eval_if(e, x, s);
-    case AST_EXPR_SCAN: return eval_scan(e, x, s);
+    case AST_EXPR_SCAN: return unsupported(e, x->loc, "`scan`");
     }
     return val_error();
 }

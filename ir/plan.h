@@ -34,6 +34,7 @@ typedef struct {
     PlanItemKind kind;
     uint32_t kernel;     /* into Program.kernels */
     const char *call;    /* CALL: the runtime's symbol */
+    Dim rows;            /* CALL: how often it runs: for each matrix or row of its operands */
     VEC(int64_t) args;   /* CALL: integer arguments: rank, dims, axis, ... as the call documents */
     VEC(uint32_t) buffers; /* operands in order; GUARD: the loss */
     LocId loc;

@@ -178,6 +178,14 @@ static void place_case(Maker *m, const OpDef *def, const Graph *t, const CaseRng
     arena_free(a);
 }
 
+static bool has_halves(const Graph *t)
+{
+    for (NodeId id = 0; id < t->nodes.n; id++)
+        if (graph_dtype(t, id) == DT_F16 || graph_dtype(t, id) == DT_BF16)
+            return true;
+    return false;
+}
+
 static void place_op(Maker *m)
 {
     const OpDef *def;
@@ -192,7 +200,7 @@ static void place_op(Maker *m)
         ranges.ranges.n = 0;
         result = def->cases(t, &ranges, (uint32_t)below(m, limit));
     }
-    if (result == NODE_NONE)
+    if (result == NODE_NONE || (m->options->no_halves && has_halves(t)))
         return;
     graph_output(t, "y", result, -1);
     place_case(m, def, t, &ranges, result);

@@ -9,6 +9,7 @@ typedef struct {
     bool differentiable; /* only ops with a derivative; the graph then has `grad` nodes of its first
                             output */
     bool no_calls;       /* no op that is a function of the runtime */
+    bool no_halves;      /* no f16 or bf16, whose rounding drowns what a comparison looks for */
 } RandomOptions;
 
 /* A graph in u whose inputs' ranges are in r (draw them with case_value). Outputs: what nothing

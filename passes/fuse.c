@@ -316,7 +316,8 @@ static void push_items(Fuse *f, uint32_t before)
         if (i == before && (step || indexed))
             push_guard(f, step);
         indexed |= d->kernel && d->kernel->status >= 0;
-        PlanItem item = { .kind = d->kernel ? PLAN_KERNEL : PLAN_CALL, .call = d->call, .loc = d->loc };
+        PlanItem item = { .kind = d->kernel ? PLAN_KERNEL : PLAN_CALL, .call = d->call, .rows = d->rows,
+                          .loc = d->loc };
         if (d->kernel)
             item.kernel = intern_kernel(f->program, d->kernel);
         for (uint32_t j = 0; j < d->args.n; j++)

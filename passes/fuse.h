@@ -20,6 +20,7 @@ typedef VEC(uint32_t) BufferList;
 typedef struct {
     Kernel *kernel;     /* NULL: a call */
     const char *call;
+    Dim rows;           /* calls */
     VEC(int64_t) args;
     BufferList buffers; /* plan buffers of the operands, in order */
     int32_t writes;     /* tensor that it updates, or -1 */

@@ -35,12 +35,27 @@ static int64_t elements(const Call *c, NodeId n)
     return count;
 }
 
+/* One run for each index of all but the last `inner` axes. With the batch outermost its rows stand
+ * together at the front; elsewhere they are spread, and the buffers, which are then whole, are run
+ * through whole. */
+static Dim rows(const Call *c, uint32_t inner)
+{
+    const Shape *s = graph_shape(c->f->g, graph_operand(c->f->g, c->node, 0));
+    Dim d = dim_of(1);
+    for (uint32_t i = 0; i + inner < s->rank; i++)
+        d.n *= s->dim[i].n;
+    if (s->rank > inner && s->dim[0].k && s->dim[0].n)
+        d.k = d.n / s->dim[0].n * s->dim[0].k;
+    return d;
+}
+
 /* bufs: x, values, indices i64. args: dtype, n, descending. */
 static void call_sort(Call *c)
 {
     const Graph *g = c->f->g;
     NodeId x = graph_operand(g, c->node, 0);
     const Shape *s = graph_shape(g, x);
+    c->d->rows = rows(c, 1);
     push_buffer(c, operand_buffer(c, 0));
     push_buffer(c, fuse_scratch(c->f, graph_dtype(g, x), elements(c, x), 0));
     push_buffer(c, c->to);
@@ -55,6 +70,7 @@ static void call_solve(Call *c)
     const Graph *g = c->f->g;
     NodeId a = graph_operand(g, c->node, 0), b = graph_operand(g, c->node, 1);
     const Shape *s = graph_shape(g, b);
+    c->d->rows = rows(c, 2);
     push_buffer(c, operand_buffer(c, 0));
     push_buffer(c, operand_buffer(c, 1));
     push_buffer(c, c->to);
@@ -75,6 +91,7 @@ static void call_qr(Call *c)
     int64_t matrices = m > 0 && n > 0 ? elements(c, a) / (m * n) : 0;
     bool q = graph_node(g, c->node)->op == OP_qr_q; /* the op's one result */
     Dtype t = graph_dtype(g, a);
+    c->d->rows = rows(c, 2);
     push_buffer(c, operand_buffer(c, 0));
     push_buffer(c, q ? c->to : fuse_scratch(c->f, t, matrices * m * k, 0));
     push_buffer(c, q ? fuse_scratch(c->f, t, matrices * k * n, 0) : c->to);
