@@ -108,13 +108,13 @@ static void place_roots(Fuse *f, const uint8_t *late, bool *placed, const uint8_
             continue;
         placed[i] = true;
     }
-    bool batch_innermost = layout_batch_innermost(f);
+    Layout layout = layout_choose(f);
     for (NodeId n = 0; n < g->nodes.n; n++)
         if (f->live[n] && f->root[n]) {
             const Shape *s = graph_shape(g, n);
             if (f->buffer[n] == BUFFER_NONE)
                 f->buffer[n] = add_buffer(f, BUFFER_ARENA, 0, graph_dtype(g, n), s, graph_node(g, n)->loc);
-            layout_stored(s, batch_innermost && in_arena(f, n), &f->strides[n]);
+            layout_stored(s, in_arena(f, n) ? layout : LAYOUT_ROW_MAJOR, &f->strides[n]);
         }
 }
 

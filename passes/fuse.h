@@ -64,10 +64,11 @@ void fuse_build_call(Fuse *f, NodeId node, uint32_t to);
 /* A new buffer of the plan in the arena. */
 uint32_t fuse_scratch(Fuse *f, Dtype dtype, int64_t elements, LocId loc);
 
-/* Whether values of the arena have the batch as their innermost axis; the strides of one. */
-bool layout_batch_innermost(const Fuse *f);
+/* The order of axes for values of the arena, and the strides of one. */
+typedef enum { LAYOUT_ROW_MAJOR, LAYOUT_BATCH_INNERMOST, LAYOUT_CHANNELS_INNERMOST } Layout;
+Layout layout_choose(const Fuse *f);
 void layout_row_major(const Shape *s, Strides *out);
-void layout_stored(const Shape *s, bool batch_innermost, Strides *out);
+void layout_stored(const Shape *s, Layout layout, Strides *out);
 
 /* ---- one kernel being built ---- */
 

@@ -253,15 +253,15 @@ static void shape_elementwise(Build *b, uint32_t *list, uint32_t n)
     number_axes(b, list, n - inner);
 }
 
-/* Whether some load of the body walks `axis` with stride 1. */
-static bool contiguous_along(const KernelStage *s, uint32_t axis)
+/* How many loads of the body walk `axis` with stride 1. */
+static uint32_t contiguous_loads(const KernelStage *s, uint32_t axis)
 {
+    uint32_t n = 0;
     for (uint32_t i = 0; i < s->body_insts; i++) {
         const KernelInst *x = &s->insts.at[i];
-        if (x->kind == INST_LOAD && s->accesses.at[x->access].offset.coef[axis] == 1)
-            return true;
+        n += x->kind == INST_LOAD && s->accesses.at[x->access].offset.coef[axis] == 1;
     }
-    return false;
+    return n;
 }
 
 static void shape_reduction(Build *b, uint32_t *list, uint32_t n)
@@ -270,19 +270,21 @@ static void shape_reduction(Build *b, uint32_t *list, uint32_t n)
     KernelStage *s = b->s;
     k->block = 1;
     k->vector = VECTOR_INNER;
-    uint32_t contiguous = UINT32_MAX;
-    for (uint32_t i = 0; i < s->n_reduced; i++)
-        if (contiguous_along(s, s->reduced_axes[i]))
-            contiguous = i;
-    bool across = n && extent(b, list[n - 1]) >= LANES &&
-                  (contiguous == UINT32_MAX || extent(b, s->reduced_axes[contiguous]) < LANES) &&
-                  (contiguous != UINT32_MAX || contiguous_along(s, list[n - 1]));
-    if (across) { /* neighbouring results side by side in the lanes */
-        k->vector = (int32_t)n - 1;
+    uint32_t inner = UINT32_MAX, inner_loads = 0;
+    for (uint32_t i = 0; i < s->n_reduced; i++) {
+        uint32_t loads = contiguous_loads(s, s->reduced_axes[i]);
+        if (loads > inner_loads && extent(b, s->reduced_axes[i]) >= LANES) {
+            inner = i;
+            inner_loads = loads;
+        }
+    }
+    if (n && extent(b, list[n - 1]) >= LANES && contiguous_loads(s, list[n - 1]) >= inner_loads &&
+        (inner_loads || contiguous_loads(s, list[n - 1]) || !s->n_reduced || extent(b, s->reduced_axes[s->n_reduced - 1]) < LANES)) {
+        k->vector = (int32_t)n - 1; /* neighbouring results side by side in the lanes */
         k->block = column_block(b, list[n - 1]);
-    } else if (contiguous != UINT32_MAX) { /* lanes along the contiguous axis, which must be the last */
-        uint32_t axis = s->reduced_axes[contiguous];
-        remove_at(s->reduced_axes, &s->n_reduced, contiguous);
+    } else if (inner != UINT32_MAX) { /* lanes along the contiguous axis, which must be the last */
+        uint32_t axis = s->reduced_axes[inner];
+        remove_at(s->reduced_axes, &s->n_reduced, inner);
         s->reduced_axes[s->n_reduced++] = axis;
     }
     keep_free(s, list, 0);

@@ -1,36 +1,65 @@
 /* layout.c: the order in which the axes of stored values lie in memory.
  *
  * Needs: roots with buffers. Gives: f->strides.
- * Inputs, outputs and tensors are row-major: others know them. What lives in the arena is ours. In a network of convolutions with
- * a batch of some size the batch is stored innermost: every kernel then has the batch as its vector axis, whole vectors of it,
- * however odd the images and few the channels are. With channels or width innermost, LeNet's layers of 6 and 16 channels
- * and rows of 10 and 28 pixels leave half of each vector empty. Elsewhere row-major order lets matrix products and rows be
- * read as they come. No node moves data for this: kernels are loops over accesses with strides, in whatever order. */
+ * Inputs, outputs and tensors are row-major: others know them. What lives in the arena is ours. Two rules for networks of
+ * convolutions, by where most of their work is:
+ * - few channels (LeNet): the batch innermost. Every kernel then has the batch as its vector axis, whole vectors of it, however odd
+ *   the images are. With channels or width innermost, layers of 6 channels and rows of 10 pixels leave half of each vector empty.
+ * - at least a vector of channels: the channels innermost. A position's channels are then read as they lie; with the
+ *   batch innermost the windows of a large image are thousands of short runs, and caches and TLB miss on each.
+ * Elsewhere row-major order lets matrix products and rows be read as they come. No node moves data for any of this:
+ * kernels are loops over accesses with strides, in whatever order. */
 #include "passes/fuse.h"
 
-enum { BATCH_WORTH = 16 };
+#include <string.h>
 
-/* A product whose operand is windows over an image: a convolution, forward or backward. */
-static bool is_convolution(const Graph *g, NodeId n)
+enum { BATCH_WORTH = 16, CHANNELS_WORTH = 16 };
+
+/* The operand of a product that is windows over an image, 0 or 1, or -1. */
+static int windowed_operand(const Graph *g, NodeId n)
 {
-    if (op_defs[graph_node(g, n)->op]->lower != LOWER_CONTRACT || !fuse_is_gemm(g, n))
-        return false;
     for (uint32_t i = 0; i < 2; i++)
         for (NodeId x = graph_operand(g, n, i); op_defs[graph_node(g, x)->op]->lower == LOWER_MOVE; x = graph_operand(g, x, 0))
             if (graph_node(g, x)->op == OP_windows)
-                return true;
-    return false;
+                return (int)i;
+    return -1;
 }
 
-bool layout_batch_innermost(const Fuse *f)
+/* Multiplications of a product, and the least extent among its plain channel axes: those of the smaller operand that stand next
+ * to the windows, as far as a product of an image with weights or another image tells. */
+static double work_of(const Graph *g, NodeId n, int windowed, int64_t *out_channels)
+{
+    const char *spec = graph_attr(g, n, "spec")->s, *comma = strchr(spec, ',');
+    const Shape *a = graph_shape(g, graph_operand(g, n, 0)), *b = graph_shape(g, graph_operand(g, n, 1));
+    double work = 1;
+    for (uint32_t i = 0; i < a->rank; i++)
+        work *= (double)a->dim[i].n;
+    for (uint32_t i = 0; i < b->rank; i++)
+        if (!memchr(spec, comma[1 + i], (size_t)(comma - spec)))
+            work *= (double)b->dim[i].n;
+    const Shape *image = windowed ? b : a, *other = windowed ? a : b;
+    int64_t channels = image->rank > 1 ? image->dim[1].n : 1;                      /* [B, C, ...] */
+    int64_t others = other->dim[other->dim[0].k && other->rank > 1 ? 1 : 0].n; /* [O, ...], or [B, O, ...] */
+    *out_channels = channels < others ? channels : others;
+    return work;
+}
+
+Layout layout_choose(const Fuse *f)
 {
     const Graph *g = f->g;
-    if (g->batch_max < BATCH_WORTH)
-        return false;
-    for (NodeId n = 0; n < g->nodes.n; n++)
-        if (f->live[n] && is_convolution(g, n))
-            return true;
-    return false;
+    double narrow = 0, wide = 0;
+    for (NodeId n = 0; n < g->nodes.n; n++) {
+        int64_t channels;
+        int windowed;
+        if (!f->live[n] || op_defs[graph_node(g, n)->op]->lower != LOWER_CONTRACT || !fuse_is_gemm(g, n) ||
+            (windowed = windowed_operand(g, n)) < 0)
+            continue;
+        double work = work_of(g, n, windowed, &channels);
+        *(channels >= CHANNELS_WORTH ? &wide : &narrow) += work;
+    }
+    if (wide > narrow)
+        return LAYOUT_CHANNELS_INNERMOST;
+    return narrow > 0 && g->batch_max >= BATCH_WORTH ? LAYOUT_BATCH_INNERMOST : LAYOUT_ROW_MAJOR;
 }
 
 void layout_row_major(const Shape *s, Strides *out)
@@ -40,23 +69,29 @@ void layout_row_major(const Shape *s, Strides *out)
         out->at[i] = stride;
 }
 
-void layout_stored(const Shape *s, bool batch_innermost, Strides *out)
+/* Row-major but for one axis, which is innermost. */
+static void innermost(const Shape *s, uint32_t axis, Strides *out)
 {
-    int32_t batch = -1;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->rank; i++)
-        if (s->dim[i].k) {
-            batch = (int32_t)i;
-            n++;
-        }
-    layout_row_major(s, out);
-    if (!batch_innermost || n != 1 || s->rank < 2)
-        return;
-    int64_t stride = s->dim[batch].n;
-    out->at[batch] = 1;
+    int64_t stride = s->dim[axis].n > 0 ? s->dim[axis].n : 1;
+    out->at[axis] = 1;
     for (uint32_t i = s->rank; i-- > 0;)
-        if ((int32_t)i != batch) {
+        if (i != axis) {
             out->at[i] = stride;
             stride *= s->dim[i].n > 0 ? s->dim[i].n : 1;
         }
+}
+
+void layout_stored(const Shape *s, Layout layout, Strides *out)
+{
+    uint32_t batch = 0, n = 0;
+    for (uint32_t i = 0; i < s->rank; i++)
+        if (s->dim[i].k) {
+            batch = i;
+            n++;
+        }
+    layout_row_major(s, out);
+    if (layout == LAYOUT_BATCH_INNERMOST && n == 1 && s->rank >= 2)
+        innermost(s, batch, out);
+    else if (layout == LAYOUT_CHANNELS_INNERMOST && n == 1 && batch == 0 && s->rank >= 3)
+        innermost(s, 1, out);
 }

@@ -2,7 +2,7 @@
  *
  * Needs: primitive graphs. Gives: the same. The gradient of a convolution's weights sums over batch and image for a handful
  * of results: one unit of work, whatever the number of threads. Here one of the summed axes is kept in a partial result,
- * and summed by a reduction. How a sum is split follows from shapes alone: the bits are the same on any number of threads. */
+ * and summed by a reduction. Likewise a plain sum over several axes, as for the statistics of batch norm. How a sum is split follows from shapes alone: the bits are the same on any number of threads. */
 #include "passes/pass.h"
 
 #include <string.h>
@@ -11,7 +11,9 @@ enum {
     SPLIT_RESULTS = 1 << 14, /* up to so many results a product is short of units */
     SPLIT_PARTS_MIN = 4,
     SPLIT_PARTS_MAX = 64,
-    SPLIT_BYTES = 1 << 21 /* of the partial sums, at most */
+    SPLIT_BYTES = 1 << 21, /* of the partial sums, at most */
+    SUM_WORTH = 1 << 16,   /* elements */
+    SUM_RESULTS = 1 << 10
 };
 static const double SPLIT_WORTH = 1e6; /* multiplications */
 
@@ -73,6 +75,37 @@ static NodeId split_dot(Graph *g, const Graph *old, NodeId n, NodeId *map)
     return map[n] = b_reduce(g, OP_reduce_sum, parts, &(int64_t){ 0 }, 1, false);
 }
 
+/* A sum over several axes with few results: the outermost of them is summed on its own, last. */
+static NodeId split_sum(Graph *g, const Graph *old, NodeId n, NodeId *map)
+{
+    const AttrValue *axes = graph_attr(old, n, "axes");
+    const Shape *s = graph_shape(old, graph_operand(old, n, 0));
+    int64_t elements = 0, results = 0, first = MAX_RANK, inner[MAX_RANK];
+    uint32_t n_inner = 0;
+    for (uint32_t i = 0; i < axes->count; i++)
+        if (axes->ints[i] < first)
+            first = axes->ints[i];
+    for (uint32_t i = 0; i < axes->count; i++)
+        if (axes->ints[i] != first)
+            inner[n_inner++] = axes->ints[i];
+    if (!n_inner || !shape_elements(s, &elements) || elements < SUM_WORTH || !shape_elements(graph_shape(old, n), &results) ||
+        results > SUM_RESULTS || s->dim[first].n < SPLIT_PARTS_MIN)
+        return pass_copy(g, old, n, map);
+    g->loc = graph_node(old, n)->loc;
+    NodeId parts = b_reduce(g, OP_reduce_sum, map[graph_operand(old, n, 0)], inner, n_inner, true);
+    NodeId sum = b_reduce(g, OP_reduce_sum, parts, axes->ints, axes->count, graph_attr(old, n, "keep")->i);
+    return map[n] = sum;
+}
+
+static NodeId split_node(Graph *g, const Graph *old, NodeId n, NodeId *map)
+{
+    switch (graph_node(old, n)->op) {
+    case OP_dot: return split_dot(g, old, n, map);
+    case OP_reduce_sum: return split_sum(g, old, n, map);
+    default: return pass_copy(g, old, n, map);
+    }
+}
+
 bool pass_split(Unit *u)
 {
     for (uint32_t i = 0; i < u->entries.n; i++) {
@@ -84,7 +117,7 @@ bool pass_split(Unit *u)
         bool ok = true;
         for (NodeId n = 0; n < old->nodes.n && ok; n++)
             if (live[n])
-                ok = (graph_node(old, n)->op == OP_dot ? split_dot(g, old, n, map) : pass_copy(g, old, n, map)) != NODE_NONE;
+                ok = split_node(g, old, n, map) != NODE_NONE;
         ok = ok && pass_end(g, old, map);
         arena_free(a);
         if (!ok)
