@@ -184,10 +184,11 @@ static bool form_kernels(Fuse *f, uint8_t *no_tensor)
     f->status_buffer = add_buffer(f, BUFFER_STATUS, 0, DT_U32, &scalar, 0);
     fuse_choose_roots(f);
     place_roots(f, find_late(f), placed, no_tensor);
-    for (NodeId n = 0; n < g->nodes.n && !f->restart; n++) {
+    for (NodeId n = 0; n < g->nodes.n; n++) { /* all of them, even after a failure: the next attempt knows all that was asked for */
         if (!f->live[n] || !f->root[n])
             continue;
-        fuse_build(f, n, f->buffer[n], &f->strides[n]);
+        if (!fuse_build(f, n, f->buffer[n], &f->strides[n]))
+            continue;
         if (f->drafts.n && disturbs_itself(f, &f->drafts.at[f->drafts.n - 1])) {
             no_tensor[n] = 1;
             f->restart = true;
@@ -220,31 +221,36 @@ static bool writes_buffer(const Draft *d, uint32_t buffer)
     return false;
 }
 
-/* Whether draft i reads the value that `tensor` had when the entry began. */
-static bool reads_old(const Fuse *f, const Draft *d, int32_t tensor)
+/* By plan buffer: some draft writes it. A buffer of a tensor that nobody writes is the value the entry began with. */
+static uint8_t *find_fresh(const Fuse *f)
+{
+    uint8_t *fresh = arena_alloc(f->arena, f->plan->buffers.n);
+    for (uint32_t i = 0; i < f->drafts.n; i++)
+        for (uint32_t b = 0; f->drafts.at[i].kernel && b < f->drafts.at[i].buffers.n; b++)
+            fresh[f->drafts.at[i].buffers.at[b]] |= f->drafts.at[i].kernel->buffers.at[b].written;
+    return fresh;
+}
+
+/* Whether a draft reads the value that `tensor` had when the entry began. */
+static bool reads_old(const Fuse *f, const Draft *d, int32_t tensor, const uint8_t *fresh)
 {
     for (uint32_t i = 0; i < d->buffers.n; i++) {
         const PlanBuffer *b = &f->plan->buffers.at[d->buffers.at[i]];
-        bool fresh = false;
-        if (b->kind != BUFFER_TENSOR || (int32_t)b->index != tensor || (d->kernel && d->kernel->buffers.at[i].written))
-            continue;
-        for (uint32_t j = 0; j < f->drafts.n; j++)
-            fresh |= writes_buffer(&f->drafts.at[j], d->buffers.at[i]);
-        if (!fresh)
+        if (b->kind == BUFFER_TENSOR && (int32_t)b->index == tensor && !fresh[d->buffers.at[i]])
             return true;
     }
     return false;
 }
 
 /* drafts[i] may run next: what it reads is there, and nobody still needs what it overwrites. */
-static bool is_ready(const Fuse *f, uint32_t i, const uint8_t *done)
+static bool is_ready(const Fuse *f, uint32_t i, const uint8_t *done, const uint8_t *fresh)
 {
     const Draft *d = &f->drafts.at[i];
     for (uint32_t j = 0; j < f->drafts.n; j++) {
         const Draft *o = &f->drafts.at[j];
         if (done[j] || i == j)
             continue;
-        if (d->writes >= 0 && reads_old(f, o, d->writes))
+        if (d->writes >= 0 && reads_old(f, o, d->writes, fresh))
             return false;
         for (uint32_t b = 0; b < d->buffers.n; b++)
             if (d->buffers.at[b] != f->status_buffer && reads(d, d->buffers.at[b]) && writes_buffer(o, d->buffers.at[b]))
@@ -259,12 +265,12 @@ static uint32_t order_drafts(Fuse *f, uint8_t *no_tensor)
 {
     uint32_t n = f->drafts.n, at = 0, before = UINT32_MAX;
     Draft *sorted = arena_new_array(f->arena, Draft, n);
-    uint8_t *done = arena_alloc(f->arena, n);
+    uint8_t *done = arena_alloc(f->arena, n), *fresh = find_fresh(f);
     for (int late = 0; late < 2; late++) {
         for (bool moved = true; moved;) {
             moved = false;
             for (uint32_t i = 0; i < n; i++)
-                if (!done[i] && (late || f->drafts.at[i].writes < 0) && is_ready(f, i, done)) {
+                if (!done[i] && (late || f->drafts.at[i].writes < 0) && is_ready(f, i, done, fresh)) {
                     sorted[at++] = f->drafts.at[i];
                     done[i] = 1;
                     moved = true;
