@@ -134,53 +134,71 @@ static void prod_grad(Grad *q)
     q->add(q, 0, b_mul(g, spread(g, q->dy, q->node, x), b_select(g, is_zero, at_zero, others)));
 }
 
-/* The order of x's axes with the reduced ones last, an axis of the batch first among those, so that
- * they can become one. */
-static uint32_t reduced_last(const Shape *x, const AttrValue *axes, int64_t *out_perm)
+/* dy at the first extreme along one axis, which argmax names; 0 elsewhere. dy has the extent 1. */
+static NodeId axis_extreme(Graph *g, Op arg, NodeId x, uint32_t axis, NodeId dy)
 {
-    uint32_t n = 0;
-    for (int round = 0; round < 3; round++)
-        for (uint32_t i = 0; i < x->rank; i++) {
-            bool reduced = axes_has(axes, i), batched = x->dim[i].k != 0;
-            if (round == 0 ? !reduced : reduced && batched == (round == 1))
-                out_perm[n++] = i;
-        }
-    return x->rank - axes->count;
+    Shape wide = *graph_shape(g, x);
+    Dtype t = wide.dim[axis].n > INT32_MAX ? DT_I64 : DT_I32;
+    AttrValue attrs[] = { attr_i(axis), attr_i(1), attr_dtype(t) };
+    NodeId place = graph_emit(g, arg, &x, 1, attrs, 3), position = b_iota(g, &wide, axis, t);
+    NodeId first = b_binary(g, OP_eq, position, b_broadcast(g, place, &wide));
+    return b_select(g, first, b_broadcast(g, dy, &wide), b_like(g, x, 0));
 }
 
-/* dy at the first extreme along the merged axes, which argmax names; 0 elsewhere. */
+/* The axes of the list in order, after those that are not in it. Returns how many are not. */
+static uint32_t listed_last(const AttrValue *axes, uint32_t rank, int64_t *out_perm)
+{
+    uint32_t n = 0;
+    for (int listed = 0; listed < 2; listed++)
+        for (uint32_t i = 0; i < rank; i++)
+            if (axes_has(axes, i) == listed)
+                out_perm[n++] = i;
+    return rank - axes->count;
+}
+
+/* dx of an extreme along several axes, dy with their extents 1. They are made one, so that there is
+ * one place to find; or, where an axis of the batch keeps them apart, the last is reduced before
+ * the others: the first extreme row and its first extreme are the first in row-major order too. */
+static NodeId extreme_slope(Graph *g, Op reduce, NodeId x, const int64_t *axes, uint32_t n,
+                            NodeId dy)
+{
+    Op arg = reduce == OP_reduce_max ? OP_argmax : OP_argmin;
+    uint32_t rank = graph_shape(g, x)->rank;
+    int64_t perm[MAX_RANK], back[MAX_RANK];
+    if (n == 1)
+        return axis_extreme(g, arg, x, (uint32_t)axes[0], dy);
+    uint32_t kept = listed_last(&(AttrValue){ .count = n, .ints = axes }, rank, perm);
+    Shape apart, merged = { .rank = kept + 1 };
+    for (uint32_t i = 0; i < rank; i++) {
+        back[perm[i]] = i;
+        apart.dim[i] = merged.dim[i] = graph_shape(g, x)->dim[perm[i]];
+    }
+    apart.rank = rank;
+    if (!shape_product(&apart, kept, rank, &merged.dim[kept]) ||
+        !shape_groups(&apart, &merged, NULL, NULL)) {
+        const int64_t last = perm[rank - 1];
+        NodeId rows = b_reduce(g, reduce, x, &last, 1, true);
+        return axis_extreme(g, arg, x, (uint32_t)last,
+                            extreme_slope(g, reduce, rows, perm + kept, n - 1, dy));
+    }
+    Shape one = merged;
+    one.dim[kept] = dim_of(1);
+    NodeId flat = b_reshape(g, b_transpose(g, x, perm), &merged);
+    NodeId dx = axis_extreme(g, arg, flat, kept, b_reshape(g, dy, &one));
+    return b_transpose(g, b_reshape(g, dx, &apart), back);
+}
+
 static void extreme_grad(Grad *q)
 {
     Graph *g = q->g;
     NodeId x = q->in[0];
     const AttrValue *axes = graph_attr(g, q->node, "axes");
-    Op arg = graph_node(g, q->node)->op == OP_reduce_max ? OP_argmax : OP_argmin;
-    int64_t perm[MAX_RANK], back[MAX_RANK];
-    uint32_t kept = reduced_last(graph_shape(g, x), axes, perm);
-    for (uint32_t i = 0; i < graph_shape(g, x)->rank; i++)
-        back[perm[i]] = i;
-    NodeId moved = b_transpose(g, x, perm);
-    Shape moved_shape = *graph_shape(g, moved), flat = moved_shape;
-    if (!shape_product(&moved_shape, kept, moved_shape.rank, &flat.dim[kept])) {
-        diag_report(g->unit->cx, DIAG_E0310, g->loc,
-                    "the gradient of an extreme over two axes of the batch needs it to be pinned");
-        g->failed = true;
-        return;
-    }
-    flat.rank = kept + 1;
-    if (!flat.dim[kept].n)
-        return; /* the extreme of nothing depends on nothing */
-    Shape row = flat;
-    row.dim[kept] = dim_of(1);
-    NodeId merged = b_reshape(g, moved, &flat);
-    AttrValue attrs[] = { attr_i(kept), attr_i(1),
-                          attr_dtype(flat.dim[kept].n > INT32_MAX ? DT_I64 : DT_I32) };
-    NodeId place = graph_emit(g, arg, &merged, 1, attrs, 3);
-    NodeId position = b_iota(g, &flat, kept, (Dtype)attrs[2].i);
-    NodeId first = b_binary(g, OP_eq, position, b_broadcast(g, place, &flat));
-    NodeId dy = b_broadcast(g, b_reshape(g, q->dy, &row), &flat);
-    NodeId dx = b_select(g, first, dy, b_like(g, merged, 0));
-    q->add(q, 0, b_transpose(g, b_reshape(g, dx, &moved_shape), back));
+    Shape kept = reduced_shape(graph_shape(g, x), axes, true);
+    for (uint32_t i = 0; i < axes->count; i++)
+        if (!graph_shape(g, x)->dim[axes->ints[i]].n)
+            return; /* the extreme of nothing depends on nothing */
+    NodeId dy = b_reshape(g, q->dy, &kept);
+    q->add(q, 0, extreme_slope(g, (Op)graph_node(g, q->node)->op, x, axes->ints, axes->count, dy));
 }
 
 /* ---- folding ---- */
@@ -204,24 +222,42 @@ static const struct {
     uint32_t n;
     int64_t axes[3];
 } table[] = {
-    { 1, { 7 }, 1, { 0 } },          { 2, { 3, 37 }, 1, { 1 } },   { 2, { 5, 3 }, 1, { 0 } },
-    { 3, { 2, 3, 5 }, 2, { 0, 2 } }, { 3, { 3, 2, 5 }, 1, { 1 } }, { 2, { 4, 3 }, 2, { 0, 1 } },
-    { 2, { -1, 5 }, 1, { 0 } },      { 2, { -1, 5 }, 1, { 1 } },   { 3, { 2, -1, 3 }, 2, { 1, 2 } },
-    { 2, { 3, 1 }, 1, { 1 } },       { 1, { 1031 }, 1, { 0 } },    { 2, { 3, 2 }, 0, { 0 } },
+    { 1, { 7 }, 1, { 0 } },
+    { 2, { 3, 37 }, 1, { 1 } },
+    { 2, { 5, 3 }, 1, { 0 } },
+    { 3, { 2, 3, 5 }, 2, { 0, 2 } },
+    { 3, { 3, 2, 5 }, 1, { 1 } },
+    { 2, { 4, 3 }, 2, { 0, 1 } },
+    { 2, { -1, 5 }, 1, { 0 } },
+    { 2, { -1, 5 }, 1, { 1 } },
+    { 3, { 2, -1, 3 }, 2, { 1, 2 } },
+    { 2, { 3, 1 }, 1, { 1 } },
+    { 1, { 1031 }, 1, { 0 } },
+    { 2, { 3, 2 }, 0, { 0 } },
     { 2, { 2, 0 }, 1, { 1 } },
+    { 2, { -1, -2 }, 2, { 1, 0 } },
+    { 3, { 3, -1, 2 }, 3, { 0, 1, 2 } },
 };
 enum { TABLE = sizeof table / sizeof *table };
 
+/* Every shape in f64 and f32; some in the other types, bools only for extremes. */
 static NodeId reduce_cases(Graph *g, CaseRng *r, uint32_t i, Op op, double lo, double hi)
 {
-    static const Dtype types[] = { DT_F64, DT_F32, DT_I32, DT_F16, DT_BF16, DT_BOOL };
+    static const Dtype others[] = { DT_I32, DT_F16, DT_BF16, DT_I64, DT_U8, DT_BOOL };
+    enum { SOME = 4 };
     bool extreme = op == OP_reduce_max || op == OP_reduce_min;
-    if (i >= (extreme ? 6 : 5) * TABLE)
-        return NODE_NONE;
-    Dtype t = types[i / TABLE];
+    Dtype t = i < TABLE ? DT_F64 : DT_F32;
+    if (i >= 2 * TABLE) {
+        i -= 2 * TABLE;
+        if (i >= (extreme ? 6 : 5) * SOME)
+            return NODE_NONE;
+        t = others[i / SOME];
+        i = i % SOME * 2 + 1;
+    }
     i %= TABLE;
-    NodeId x = case_input(g, r, t, table[i].rank, table[i].dims, t == DT_BOOL ? 0 : lo,
-                          t == DT_BOOL ? 1 : hi, extreme);
+    double least = t == DT_BOOL || (t == DT_U8 && lo < 0) ? 0 : lo;
+    NodeId x =
+        case_input(g, r, t, table[i].rank, table[i].dims, least, t == DT_BOOL ? 1 : hi, extreme);
     return b_reduce(g, op, x, table[i].axes, table[i].n, i % 2);
 }
 

@@ -226,7 +226,7 @@ static void test_every_op(void **state)
     for (int op = 0; op < OP_COUNT; op++) {
         if (!op_defs[op]->cases || (only && strcmp(only, op_defs[op]->name)))
             continue;
-        for (uint32_t i = 0; i < 40; i++) {
+        for (uint32_t i = 0; i < 200; i++) {
             Case probe;
             bool there = build_case(&probe, (Op)op, i, false);
             compiler_free(probe.cx);
