@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <cmocka.h>
 
 typedef struct {
@@ -58,12 +59,23 @@ static double get(const Array *x, int64_t i)
     return (double)f;
 }
 
+/* Ends where a page that may not be touched begins. */
 static Array new_array(Random *r, Dtype t, int64_t n)
 {
-    Array x = { malloc((size_t)n * dtype_size(t)), t, n };
+    size_t bytes = (size_t)n * dtype_size(t), page = 4096, whole = (bytes + page - 1) / page * page;
+    uint8_t *map = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(map, MAP_FAILED);
+    assert_int_equal(mprotect(map + whole, page, PROT_NONE), 0);
+    Array x = { map + whole - bytes, t, n };
     for (int64_t i = 0; i < n; i++)
         put(&x, i, draw_value(r));
     return x;
+}
+
+static void free_array(Array *x)
+{
+    size_t bytes = (size_t)x->n * dtype_size(x->dtype), page = 4096, whole = (bytes + page - 1) / page * page;
+    munmap((uint8_t *)x->data + bytes - whole, whole + page);
 }
 
 /* The largest offset an operand reaches, plus one. */
@@ -245,9 +257,9 @@ static void check_case(const ContractCase *t, const char *level, int64_t batch, 
         fn(bufs, batch, u, u + 1);
     assert_memory_equal(run.bound.data, run.in[2].data, (size_t)n * dtype_size(t->c));
     for (int i = 0; i < 4; i++)
-        free(run.in[i].data);
-    free(run.expect.data);
-    free(run.bound.data);
+        free_array(&run.in[i]);
+    free_array(&run.expect);
+    free_array(&run.bound);
     jit_free(jit);
     kernel_object_free(&object);
     arena_free(arena);
@@ -277,6 +289,22 @@ static void test_products(void **state)
             t.post = (CasePost)draw(&r, POST_COUNT);
             check_case(&t, levels[form % 4], 1, &r);
         }
+}
+
+/* A matrix too large for the first cache times a vector: sums stay in memory while rows stream by. Rows that meet in few sets of a
+ * cache: a panel of columns that are neighbours already. */
+static void test_streams_and_copies(void **state)
+{
+    (void)state;
+    Random r = { 9 };
+    for (int level = 0; level < 4; level++) {
+        ContractCase v = product(dim_of(1), dim_of(603), dim_of(301), false, false, false);
+        ContractCase c = product(dim_of(50), dim_of(1024), dim_of(300), false, false, false);
+        v.post = level ? POST_BIAS_RELU : POST_LONG;
+        c.post = level ? POST_NONE : POST_RESIDUAL;
+        check_case(&v, levels[level], 1, &r);
+        check_case(&c, levels[level], 1, &r);
+    }
 }
 
 /* A long reduction under many rows: blocks of it, and panels. */
@@ -371,6 +399,8 @@ static void test_convolutions(void **state)
         check_case(&dw, levels[i], 20 + 17 * (i & 1), &r);
         check_case(&point, levels[i], 1, &r);
     }
+    ContractCase large = convolution_inner((Dim){ 64, 1 }, 20, 12, 3, 2); /* beyond the second cache */
+    check_case(&large, "native", 64, &r);
 }
 
 /* The border as a guard instead: x[oh + kh - 1] is outside for the first and the last. */
@@ -475,7 +505,7 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products), cmocka_unit_test(test_blocks),       cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_products), cmocka_unit_test(test_streams_and_copies), cmocka_unit_test(test_blocks),       cmocka_unit_test(test_batch),
         cmocka_unit_test(test_convolutions), cmocka_unit_test(test_guards),   cmocka_unit_test(test_shared_axes),
         cmocka_unit_test(test_dtypes),   cmocka_unit_test(test_random),
     };
