@@ -1,8 +1,9 @@
-/* cache.c: one file an object, named by a hash of everything the object depends on: kernel text, target, symbol, and the sources of
- * the code generator (a time stamp or version number would let a changed emitter meet its old output).
+/* cache.c: one file an object, named by a hash of everything the object depends on: kernel text,
+ * target, symbol, and the sources of the code generator (a time stamp or version number would let a
+ * changed emitter meet its old output).
  *
- * A file is a header with a checksum, then the object. Files appear by rename and are believed only if they are ours, whole and
- * unchanged; anything else is compiled again and written over. */
+ * A file is a header with a checksum, then the object. Files appear by rename and are believed only
+ * if they are ours, whole and unchanged; anything else is compiled again and written over. */
 #include "backend/cache.h"
 #include "backend_id.h"
 
@@ -101,7 +102,8 @@ static bool find_key(const char *text, const Target *t, const char *symbol, uint
 
 static void file_name(const uint64_t key[2], char out_name[40])
 {
-    snprintf(out_name, 40, "%016llx%016llx.o", (unsigned long long)key[0], (unsigned long long)key[1]);
+    snprintf(out_name, 40, "%016llx%016llx.o", (unsigned long long)key[0],
+             (unsigned long long)key[1]);
 }
 
 /* Of the header, padding included, and the object. */
@@ -137,7 +139,8 @@ static bool write_all(int fd, const void *from, size_t n)
 
 /* ---- Get and put ---- */
 
-/* Only files that nobody else can write are code to be run. The time of the last use orders evictions; a day is exact enough. */
+/* Only files that nobody else can write are code to be run. The time of the last use orders
+ * evictions; a day is exact enough. */
 static bool is_trusted(int fd, struct stat *out_stat)
 {
     return !fstat(fd, out_stat) && S_ISREG(out_stat->st_mode) && out_stat->st_uid == geteuid() &&
@@ -148,9 +151,9 @@ static bool read_object(int fd, const uint64_t key[2], KernelObject *out_object)
 {
     CacheHeader h;
     struct stat s;
-    if (!is_trusted(fd, &s) || !read_all(fd, &h, sizeof h) || memcmp(h.magic, cache_magic, sizeof h.magic) ||
-        h.key[0] != key[0] || h.key[1] != key[1] || h.size == 0 || h.size > OBJECT_BYTES ||
-        (uint64_t)s.st_size != sizeof h + h.size)
+    if (!is_trusted(fd, &s) || !read_all(fd, &h, sizeof h) ||
+        memcmp(h.magic, cache_magic, sizeof h.magic) || h.key[0] != key[0] || h.key[1] != key[1] ||
+        h.size == 0 || h.size > OBJECT_BYTES || (uint64_t)s.st_size != sizeof h + h.size)
         return false;
     uint8_t *bytes = malloc(h.size);
     if (!bytes || !read_all(fd, bytes, h.size) || checksum(&h, bytes) != h.checksum) {
@@ -160,11 +163,13 @@ static bool read_object(int fd, const uint64_t key[2], KernelObject *out_object)
     struct timespec now;
     if (!clock_gettime(CLOCK_REALTIME, &now) && now.tv_sec - s.st_mtim.tv_sec > DAY_SECONDS)
         (void)futimens(fd, NULL);
-    *out_object = (KernelObject){ .bytes = bytes, .size = h.size, .grid = h.grid, .spilled = h.spilled != 0 };
+    *out_object =
+        (KernelObject){ .bytes = bytes, .size = h.size, .grid = h.grid, .spilled = h.spilled != 0 };
     return true;
 }
 
-bool cache_get(Cache *c, const char *text, const Target *t, const char *symbol, KernelObject *out_object)
+bool cache_get(Cache *c, const char *text, const Target *t, const char *symbol,
+               KernelObject *out_object)
 {
     uint64_t key[2];
     char name[40];
@@ -179,7 +184,8 @@ bool cache_get(Cache *c, const char *text, const Target *t, const char *symbol, 
     return ok;
 }
 
-void cache_put(Cache *c, const char *text, const Target *t, const char *symbol, const KernelObject *object)
+void cache_put(Cache *c, const char *text, const Target *t, const char *symbol,
+               const KernelObject *object)
 {
     CacheHeader h;
     char name[40], temporary[64];
@@ -225,8 +231,8 @@ static CacheFile *list_files(DIR *dir, size_t *out_n, int64_t *out_bytes)
     size_t n = 0, cap = 0;
     for (struct dirent *d; (d = readdir(dir));) {
         struct stat s;
-        if (strlen(d->d_name) >= sizeof files->name || fstatat(dirfd(dir), d->d_name, &s, AT_SYMLINK_NOFOLLOW) ||
-            !S_ISREG(s.st_mode))
+        if (strlen(d->d_name) >= sizeof files->name ||
+            fstatat(dirfd(dir), d->d_name, &s, AT_SYMLINK_NOFOLLOW) || !S_ISREG(s.st_mode))
             continue;
         if (n == cap) {
             CacheFile *more = realloc(files, (cap = 2 * cap + 256) * sizeof *files);
@@ -251,7 +257,8 @@ static int64_t size_bound(void)
     return n > 0 ? n : CACHE_BYTES;
 }
 
-/* Down to three quarters, so that the next scans find nothing to do. Only names that this file makes are removed. */
+/* Down to three quarters, so that the next scans find nothing to do. Only names that this file
+ * makes are removed. */
 static void evict(const Cache *c)
 {
     int fd = dup(c->dir);
@@ -269,7 +276,8 @@ static void evict(const Cache *c)
         qsort(files, n, sizeof *files, by_use);
         for (size_t i = 0; i < n && bytes > bound / 4 * 3; i++) {
             size_t length = strlen(files[i].name);
-            if ((length != 34 || strcmp(files[i].name + 32, ".o")) && strncmp(files[i].name, "tmp-", 4))
+            if ((length != 34 || strcmp(files[i].name + 32, ".o")) &&
+                strncmp(files[i].name, "tmp-", 4))
                 continue;
             if (!unlinkat(c->dir, files[i].name, 0))
                 bytes -= files[i].bytes;

@@ -1,16 +1,18 @@
-/* contract.c: CONTRACT stages, C[m.., n..] = sum over k of A * B: units, the loops inside one, and blocks of the reduction.
+/* contract.c: CONTRACT stages, C[m.., n..] = sum over k of A * B: units, the loops inside one, and
+ * blocks of the reduction.
  *
  *   for units: for outside axes: for blocks of k: { pack the panel; for inside axes: tile }
  *
- * Where the reduction is cut into blocks, sums wait on the stack between two of them (a tile begins from what it left, so
- * that each sum stays one chain), and the epilogue runs once at the end. Batch-reduce matrix products and convolutions differ
- * only in the strides of their accesses. */
+ * Where the reduction is cut into blocks, sums wait on the stack between two of them (a tile begins
+ * from what it left, so that each sum stays one chain), and the epilogue runs once at the end.
+ * Batch-reduce matrix products and convolutions differ only in the strides of their accesses. */
 #include "backend/contract.h"
 
 static void emit_level(ContractEmit *m, uint32_t level);
 
 /* A loop over [from, to) of an axis in steps of a tile size, and what stands inside. */
-static void emit_range(ContractEmit *m, uint32_t level, LLVMValueRef from, LLVMValueRef to, int64_t size)
+static void emit_range(ContractEmit *m, uint32_t level, LLVMValueRef from, LLVMValueRef to,
+                       int64_t size)
 {
     uint32_t axis = m->c->order[level];
     EmitLoop l;
@@ -31,7 +33,8 @@ static LLVMValueRef whole_tiles(Emit *e, LLVMValueRef from, LLVMValueRef to, int
 
 static bool always_equal(LLVMValueRef a, LLVMValueRef b)
 {
-    return a == b || (LLVMIsAConstantInt(a) && LLVMIsAConstantInt(b) && LLVMConstIntGetSExtValue(a) == LLVMConstIntGetSExtValue(b));
+    return a == b || (LLVMIsAConstantInt(a) && LLVMIsAConstantInt(b) &&
+                      LLVMConstIntGetSExtValue(a) == LLVMConstIntGetSExtValue(b));
 }
 
 static void emit_rows_level(ContractEmit *m, uint32_t level)
@@ -66,7 +69,8 @@ static void emit_rows_level(ContractEmit *m, uint32_t level)
 }
 
 /* Vectors from `from` on, `nv` at a time; the last has `mask`. */
-static void emit_vectors(ContractEmit *m, uint32_t level, LLVMValueRef from, int nv, LLVMValueRef mask)
+static void emit_vectors(ContractEmit *m, uint32_t level, LLVMValueRef from, int nv,
+                         LLVMValueRef mask)
 {
     m->at[m->c->v] = from;
     m->nv = nv;
@@ -100,7 +104,8 @@ static void emit_vector_level(ContractEmit *m, uint32_t level)
         return;
     if (d.k) { /* a rest of unknown length: one masked vector at a time */
         emit_loop_begin(e, &l, whole, hi, lanes, NULL, 0);
-        emit_vectors(m, level, l.i, 1, emit_tail_mask(e, LLVMBuildSub(e->b, hi, l.i, ""), (int)lanes));
+        emit_vectors(m, level, l.i, 1,
+                     emit_tail_mask(e, LLVMBuildSub(e->b, hi, l.i, ""), (int)lanes));
         emit_loop_end(e, &l);
         return;
     }
@@ -109,7 +114,8 @@ static void emit_vector_level(ContractEmit *m, uint32_t level)
     bool certain = LLVMIsAConstantInt(whole) && LLVMIsAConstantInt(hi);
     if (!certain)
         emit_if_begin(e, &f, LLVMBuildICmp(e->b, LLVMIntSLT, whole, hi, ""));
-    LLVMValueRef mask = rest % lanes ? emit_tail_mask(e, emit_i64(e, rest % lanes), (int)lanes) : NULL;
+    LLVMValueRef mask = rest % lanes ? emit_tail_mask(e, emit_i64(e, rest % lanes), (int)lanes)
+                                     : NULL;
     emit_vectors(m, level, whole, (int)((rest + lanes - 1) / lanes), mask);
     if (!certain)
         emit_if_end(e, &f);
@@ -122,7 +128,8 @@ static void clear_sums(ContractEmit *m)
     Emit *e = m->e;
     EmitLoop l;
     emit_loop_begin(e, &l, emit_i64(e, 0), emit_i64(e, m->c->sums_elements), m->c->lanes, NULL, 0);
-    emit_store(e, m->c->acc, emit_element(e, m->c->acc, m->sums, l.i), emit_null(e, m->c->acc, m->c->lanes), NULL);
+    emit_store(e, m->c->acc, emit_element(e, m->c->acc, m->sums, l.i),
+               emit_null(e, m->c->acc, m->c->lanes), NULL);
     emit_loop_end(e, &l);
 }
 

@@ -1,10 +1,13 @@
-/* contract_pack.c: copies the vector operand's values for one tile's columns side by side: panel[k][column].
+/* contract_pack.c: copies the vector operand's values for one tile's columns side by side:
+ * panel[k][column].
  *
- * Needed where neighbouring columns are not neighbours in memory, or where rows collide in the caches. Columns that are
- * neighbours are copied by vectors. Where a reduced axis is contiguous, strips of 16 bytes along it are loaded from each
- * column into one register a column modulo 4 (or 2), and transposed inside its 16-byte parts: few shuffles, all cheap.
- * (Squares of whole vectors take 64 shuffles, most of them across parts, and cost more compile time than the micro-kernel.)
- * Else each vector is gathered. Columns beyond the edge repeat the last one: they are computed and not stored. */
+ * Needed where neighbouring columns are not neighbours in memory, or where rows collide in the
+ * caches. Columns that are neighbours are copied by vectors. Where a reduced axis is contiguous,
+ * strips of 16 bytes along it are loaded from each column into one register a column modulo 4 (or
+ * 2), and transposed inside its 16-byte parts: few shuffles, all cheap. (Squares of whole vectors
+ * take 64 shuffles, most of them across parts, and cost more compile time than the micro-kernel.)
+ * Else each vector is gathered. Columns beyond the edge repeat the last one: they are computed and
+ * not stored. */
 #include "backend/contract.h"
 
 #include <string.h>
@@ -14,14 +17,15 @@ enum { STRIP_BYTES = 16 };
 typedef struct {
     ContractEmit *m;
     const ContractOperand *x;
-    int along;            /* position in `reduced` of the axis that neighbours run along, or -1 */
+    int along; /* position in `reduced` of the axis that neighbours run along, or -1 */
 } Pack;
 
 /* Address in memory, and in the panel, of the current reduced indexes at column 0. */
 static LLVMValueRef source_at(Pack *p)
 {
     Emit *e = p->m->e;
-    return emit_element(e, p->x->dtype, e->buffer[p->x->x->buffer], emit_affine(e, &p->x->x->offset, p->m->at));
+    return emit_element(e, p->x->dtype, e->buffer[p->x->x->buffer],
+                        emit_affine(e, &p->x->x->offset, p->m->at));
 }
 
 static LLVMValueRef panel_at(Pack *p)
@@ -34,7 +38,8 @@ static LLVMValueRef panel_at(Pack *p)
         if (p->m->fixed[a])
             continue;
         LLVMValueRef steps = LLVMBuildSub(e->b, p->m->at[a], p->m->lo[a], "");
-        offset = LLVMBuildAdd(e->b, offset, LLVMBuildMul(e->b, steps, emit_i64(e, c->panel_coef[a]), ""), "");
+        offset = LLVMBuildAdd(e->b, offset,
+                              LLVMBuildMul(e->b, steps, emit_i64(e, c->panel_coef[a]), ""), "");
     }
     return emit_element(e, c->acc, p->m->panel, offset);
 }
@@ -55,13 +60,16 @@ static void pack_one(Pack *p)
         if (p->x->x->guards.n || p->x->lane == 1)
             v = access_load(e, p->x->x, &at, NULL);
         else {
-            LLVMValueRef base = emit_element(e, p->x->dtype, from, emit_i64(e, (int64_t)j * c->lanes * p->x->lane));
+            LLVMValueRef base = emit_element(e, p->x->dtype, from,
+                                             emit_i64(e, (int64_t)j * c->lanes * p->x->lane));
             LLVMValueRef step = emit_splat(e, emit_i64(e, p->x->lane), c->lanes);
-            v = emit_gather(e, p->x->dtype, base, LLVMBuildMul(e->b, emit_iota(e, e->i64, c->lanes), step, ""), at.mask);
+            v = emit_gather(e, p->x->dtype, base,
+                            LLVMBuildMul(e->b, emit_iota(e, e->i64, c->lanes), step, ""), at.mask);
         }
         v = contract_widen(m, p->x->dtype, v);
         v = emit_lanes(v) == 1 ? emit_splat(e, v, c->lanes) : v;
-        emit_store(e, c->acc, emit_element(e, c->acc, to, emit_i64(e, (int64_t)j * c->lanes)), v, NULL);
+        emit_store(e, c->acc, emit_element(e, c->acc, to, emit_i64(e, (int64_t)j * c->lanes)), v,
+                   NULL);
     }
 }
 
@@ -80,8 +88,10 @@ static LLVMValueRef join(Emit *e, LLVMValueRef *parts, int n)
     return parts[0];
 }
 
-/* Inside each part of `strip` elements, groups of `width` elements of a's half and b's half, alternating: unpack low or high. */
-static LLVMValueRef interleave(Emit *e, LLVMValueRef a, LLVMValueRef b, int strip, int width, bool high)
+/* Inside each part of `strip` elements, groups of `width` elements of a's half and b's half,
+ * alternating: unpack low or high. */
+static LLVMValueRef interleave(Emit *e, LLVMValueRef a, LLVMValueRef b, int strip, int width,
+                               bool high)
 {
     LLVMValueRef order[64];
     int lanes = emit_lanes(a);
@@ -100,13 +110,15 @@ static LLVMValueRef column_offset(Pack *p, LLVMValueRef first, int c, bool edge)
     Emit *e = m->e;
     LLVMValueRef column = LLVMBuildAdd(e->b, first, emit_i64(e, c), "");
     if (edge) {
-        LLVMValueRef last = LLVMBuildSub(e->b, LLVMBuildSub(e->b, m->hi[m->c->v], m->at[m->c->v], ""), emit_i64(e, 1), "");
+        LLVMValueRef last = LLVMBuildSub(
+            e->b, LLVMBuildSub(e->b, m->hi[m->c->v], m->at[m->c->v], ""), emit_i64(e, 1), "");
         column = emit_min(e, column, last);
     }
     return LLVMBuildMul(e->b, column, emit_i64(e, p->x->lane), "");
 }
 
-/* One strip along the reduced axis, one vector of columns from `first` on: `strip` vectors of the panel. */
+/* One strip along the reduced axis, one vector of columns from `first` on: `strip` vectors of the
+ * panel. */
 static void pack_strip(Pack *p, LLVMValueRef first, int strip, bool edge)
 {
     ContractEmit *m = p->m;
@@ -116,7 +128,10 @@ static void pack_strip(Pack *p, LLVMValueRef first, int strip, bool edge)
     LLVMValueRef from = source_at(p), rows[4], out[4], chunks[64] = { NULL };
     for (int i = 0; i < strip; i++) {
         for (int g = 0; g < parts; g++)
-            chunks[g] = emit_load(e, c->acc, emit_element(e, c->acc, from, column_offset(p, first, g * strip + i, edge)), strip, NULL);
+            chunks[g] = emit_load(
+                e, c->acc,
+                emit_element(e, c->acc, from, column_offset(p, first, g * strip + i, edge)), strip,
+                NULL);
         rows[i] = join(e, chunks, parts);
     }
     if (strip == 2)
@@ -124,7 +139,8 @@ static void pack_strip(Pack *p, LLVMValueRef first, int strip, bool edge)
             out[i] = interleave(e, rows[0], rows[1], 2, 1, i);
     else
         for (int i = 0; i < 4; i++) {
-            LLVMValueRef a = interleave(e, rows[0], rows[1], 4, 1, i / 2), b = interleave(e, rows[2], rows[3], 4, 1, i / 2);
+            LLVMValueRef a = interleave(e, rows[0], rows[1], 4, 1, i / 2),
+                         b = interleave(e, rows[2], rows[3], 4, 1, i / 2);
             out[i] = interleave(e, a, b, 4, 2, i & 1);
         }
     LLVMValueRef to = emit_element(e, c->acc, panel_at(p), first);
@@ -133,8 +149,10 @@ static void pack_strip(Pack *p, LLVMValueRef first, int strip, bool edge)
         emit_store(e, c->acc, emit_element(e, c->acc, to, emit_i64(e, i * step)), out[i], NULL);
 }
 
-/* Vectors of columns [first, end) over all strips of [lo, whole): `lanes` streams are few enough for a machine to follow. */
-static void pack_columns(Pack *p, int64_t first, int64_t end, LLVMValueRef whole, int strip, bool edge)
+/* Vectors of columns [first, end) over all strips of [lo, whole): `lanes` streams are few enough
+ * for a machine to follow. */
+static void pack_columns(Pack *p, int64_t first, int64_t end, LLVMValueRef whole, int strip,
+                         bool edge)
 {
     ContractEmit *m = p->m;
     Emit *e = m->e;
@@ -199,7 +217,8 @@ void contract_pack(ContractEmit *m)
 {
     const Contract *c = m->c;
     Pack p = { .m = m, .x = &c->operand[c->packed], .along = -1 };
-    bool strips = p.x->dtype == c->acc && !p.x->x->guards.n && c->lanes * (int)dtype_size(c->acc) >= STRIP_BYTES;
+    bool strips = p.x->dtype == c->acc && !p.x->x->guards.n &&
+                  c->lanes * (int)dtype_size(c->acc) >= STRIP_BYTES;
     for (uint32_t i = 0; strips && p.x->lane != 1 && i < c->n_reduced; i++)
         if (!m->fixed[c->reduced[i]] && p.x->x->offset.coef[c->reduced[i]] == 1)
             p.along = (int)i;

@@ -1,7 +1,9 @@
-/* contract_post.c: what happens to a sum once it is complete: the stage's post instructions and stores, a vector at a time.
+/* contract_post.c: what happens to a sum once it is complete: the stage's post instructions and
+ * stores, a vector at a time.
  *
- * A short epilogue is written out for every register of the tile, and what does not vary with the row (a bias) is computed once.
- * A long one would be written out 24 times: it runs in loops over the tile stored on the stack instead. */
+ * A short epilogue is written out for every register of the tile, and what does not vary with the
+ * row (a bias) is computed once. A long one would be written out 24 times: it runs in loops over
+ * the tile stored on the stack instead. */
 #include "backend/contract.h"
 #include "backend/inst.h"
 
@@ -35,7 +37,8 @@ static bool sees_row(const ContractEmit *m, const KernelAccess *x)
 {
     const Contract *c = m->c;
     for (uint32_t i = 0; i < c->n_order; i++)
-        if ((c->dot || c->order[i] != c->v) && m->size[c->order[i]] > 1 && contract_depends(x, c->order[i]))
+        if ((c->dot || c->order[i] != c->v) && m->size[c->order[i]] > 1 &&
+            contract_depends(x, c->order[i]))
             return true;
     return c->kernel.buffers.at[x->buffer].written;
 }
@@ -68,11 +71,14 @@ typedef struct {
     InstRandom random;
 } Post;
 
-/* Post instructions and stores for one vector of sums. `again`: the last call was for the same columns in another row. */
+/* Post instructions and stores for one vector of sums. `again`: the last call was for the same
+ * columns in another row. */
 static void emit_one(Post *p, const AccessPoint *at, LLVMValueRef acc, bool again)
 {
     const KernelStage *s = &p->m->c->stage;
-    InstEnv env = { .stage = s, .point = *at, .values = p->values, .accs = &acc, .random = &p->random };
+    InstEnv env = {
+        .stage = s, .point = *at, .values = p->values, .accs = &acc, .random = &p->random
+    };
     for (uint32_t i = s->body_insts; i < s->insts.n; i++)
         if (!again || p->varies[i])
             p->values[i] = inst_emit(p->m->e, &env, i);
@@ -92,7 +98,9 @@ static void begin_post(ContractEmit *m, Post *p)
 static AccessPoint tile_point(const ContractEmit *m)
 {
     const Contract *c = m->c;
-    AccessPoint at = { .lane_axis = (int)c->v, .lanes = c->dot ? 1 : c->lanes, .base = m->e->buffer };
+    AccessPoint at = { .lane_axis = (int)c->v,
+                       .lanes = c->dot ? 1 : c->lanes,
+                       .base = m->e->buffer };
     memcpy(at.at, m->at, sizeof at.at);
     return at;
 }
@@ -140,17 +148,20 @@ void contract_post(ContractEmit *m, LLVMValueRef *acc)
             step *= m->size[c->order[i]];
         }
     for (int i = 0; i < rows * m->nv; i++)
-        emit_store(e, c->acc, emit_element(e, c->acc, m->stage, emit_i64(e, (int64_t)i * width)), acc[i], NULL);
+        emit_store(e, c->acc, emit_element(e, c->acc, m->stage, emit_i64(e, (int64_t)i * width)),
+                   acc[i], NULL);
     contract_post_memory(m, m->stage, coef);
 }
 
 /* Loops over the tile's axes from order[level] on; `from` moves along. */
-static void post_rows(Post *p, uint32_t level, AccessPoint *at, LLVMValueRef from, const int64_t *coef)
+static void post_rows(Post *p, uint32_t level, AccessPoint *at, LLVMValueRef from,
+                      const int64_t *coef)
 {
     ContractEmit *m = p->m;
     Emit *e = m->e;
     const Contract *c = m->c;
-    while (level < c->n_order && (m->size[c->order[level]] == 1 || (!c->dot && c->order[level] == c->v)))
+    while (level < c->n_order &&
+           (m->size[c->order[level]] == 1 || (!c->dot && c->order[level] == c->v)))
         level++;
     if (level == c->n_order) {
         LLVMValueRef acc = emit_load(e, c->acc, from, c->dot ? 1 : c->lanes, NULL);

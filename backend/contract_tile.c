@@ -1,7 +1,9 @@
-/* contract_tile.c: the micro-kernel: a tile of sums in registers over the current ranges of the reduced axes.
+/* contract_tile.c: the micro-kernel: a tile of sums in registers over the current ranges of the
+ * reduced axes.
  *
- * Addresses are one pointer an operand and a level of the loops, plus constants: they fold into the instructions. Operands that
- * do not vary along the lanes are loaded once a row and spread; each loaded value is used for all sums that need it. */
+ * Addresses are one pointer an operand and a level of the loops, plus constants: they fold into the
+ * instructions. Operands that do not vary along the lanes are loaded once a row and spread; each
+ * loaded value is used for all sums that need it. */
 #include "backend/contract.h"
 #include "backend/inst.h"
 
@@ -13,7 +15,8 @@ typedef struct {
     ContractEmit *m;
     int rows, nv;
     LLVMValueRef acc[CONTRACT_MAX_TILE];
-    LLVMValueRef cache[2][CONTRACT_MAX_TILE]; /* values loaded in this step, by row * nv + vector of the first user */
+    LLVMValueRef cache[2][CONTRACT_MAX_TILE]; /* values loaded in this step, by row * nv + vector of
+                                                 the first user */
     LLVMValueRef lane_mask;                   /* dot form: lanes of this step; NULL: all */
 } Tile;
 
@@ -43,7 +46,9 @@ LLVMValueRef contract_widen(ContractEmit *m, Dtype from, LLVMValueRef v)
 {
     Emit *e = m->e;
     v = inst_widen(e, from, v);
-    return from != DT_F64 && m->c->acc == DT_F64 ? LLVMBuildFPExt(e->b, v, emit_vector(e->f64, emit_lanes(v)), "") : v;
+    return from != DT_F64 && m->c->acc == DT_F64
+               ? LLVMBuildFPExt(e->b, v, emit_vector(e->f64, emit_lanes(v)), "")
+               : v;
 }
 
 /* ---- Loads ---- */
@@ -70,7 +75,8 @@ static LLVMValueRef load_guarded(Tile *t, int o, const int64_t *index, int j, in
     memcpy(p.at, m->at, sizeof p.at);
     for (uint32_t i = 0; i < c->n_order; i++)
         if (index[c->order[i]])
-            p.at[c->order[i]] = LLVMBuildAdd(e->b, p.at[c->order[i]], emit_i64(e, index[c->order[i]]), "");
+            p.at[c->order[i]] = LLVMBuildAdd(e->b, p.at[c->order[i]],
+                                             emit_i64(e, index[c->order[i]]), "");
     if (j)
         p.at[c->v] = LLVMBuildAdd(e->b, p.at[c->v], emit_i64(e, (int64_t)j * c->lanes), "");
     if (step) {
@@ -81,7 +87,8 @@ static LLVMValueRef load_guarded(Tile *t, int o, const int64_t *index, int j, in
     return access_load(e, c->operand[o].x, &p, NULL);
 }
 
-static LLVMValueRef load_direct(Tile *t, int o, LLVMValueRef at, const int64_t *index, int j, int64_t step)
+static LLVMValueRef load_direct(Tile *t, int o, LLVMValueRef at, const int64_t *index, int j,
+                                int64_t step)
 {
     ContractEmit *m = t->m;
     Emit *e = m->e;
@@ -90,9 +97,11 @@ static LLVMValueRef load_direct(Tile *t, int o, LLVMValueRef at, const int64_t *
     uint32_t k = c->n_reduced ? c->reduced[c->n_reduced - 1] : 0;
     if (c->packed == o) {
         int64_t offset = step * (c->n_reduced ? c->panel_coef[k] : 0) + (int64_t)j * c->lanes;
-        return emit_load(e, c->acc, emit_element(e, c->acc, at, emit_i64(e, offset)), c->lanes, NULL);
+        return emit_load(e, c->acc, emit_element(e, c->acc, at, emit_i64(e, offset)), c->lanes,
+                         NULL);
     }
-    int64_t offset = (c->n_reduced ? step * x->x->offset.coef[k] : 0) + (int64_t)j * c->lanes * x->lane;
+    int64_t offset = (c->n_reduced ? step * x->x->offset.coef[k] : 0) +
+                     (int64_t)j * c->lanes * x->lane;
     for (uint32_t i = 0; i < c->n_order; i++)
         offset += index[c->order[i]] * x->x->offset.coef[c->order[i]];
     at = emit_element(e, x->dtype, at, emit_i64(e, offset));
@@ -101,7 +110,8 @@ static LLVMValueRef load_direct(Tile *t, int o, LLVMValueRef at, const int64_t *
         return emit_load(e, x->dtype, at, 1, NULL);
     if (x->lane == 1)
         return emit_load(e, x->dtype, at, c->lanes, mask);
-    LLVMValueRef lanes = LLVMBuildMul(e->b, emit_iota(e, e->i64, c->lanes), emit_splat(e, emit_i64(e, x->lane), c->lanes), "");
+    LLVMValueRef lanes = LLVMBuildMul(e->b, emit_iota(e, e->i64, c->lanes),
+                                      emit_splat(e, emit_i64(e, x->lane), c->lanes), "");
     return emit_gather(e, x->dtype, at, lanes, mask);
 }
 
@@ -116,7 +126,8 @@ static LLVMValueRef load_operand(Tile *t, int o, LLVMValueRef at, int r, int j, 
         int64_t index[KERNEL_MAX_AXES];
         contract_row(t->m, row, index);
         bool packed = c->packed == o;
-        LLVMValueRef v = x->guards.n && !packed ? load_guarded(t, o, index, vector, step) : load_direct(t, o, at, index, vector, step);
+        LLVMValueRef v = x->guards.n && !packed ? load_guarded(t, o, index, vector, step)
+                                                : load_direct(t, o, at, index, vector, step);
         v = contract_widen(t->m, packed ? c->acc : c->operand[o].dtype, v);
         *slot = emit_lanes(v) == 1 ? emit_splat(t->m->e, v, c->lanes) : v;
     }
@@ -130,9 +141,13 @@ static void prefetch_next(Tile *t, int o, LLVMValueRef at, int64_t step)
     const ContractOperand *x = &c->operand[o];
     if (!c->ahead[o])
         return;
-    int64_t offset = c->ahead[o] + (c->n_reduced ? step * x->x->offset.coef[c->reduced[c->n_reduced - 1]] : 0);
+    int64_t offset = c->ahead[o] +
+                     (c->n_reduced ? step * x->x->offset.coef[c->reduced[c->n_reduced - 1]] : 0);
     for (int j = 0; j < t->nv; j++)
-        emit_prefetch(t->m->e, emit_element(t->m->e, x->dtype, at, emit_i64(t->m->e, offset + (int64_t)j * c->lanes)), 3);
+        emit_prefetch(
+            t->m->e,
+            emit_element(t->m->e, x->dtype, at, emit_i64(t->m->e, offset + (int64_t)j * c->lanes)),
+            3);
 }
 
 static void emit_step(Tile *t, const LLVMValueRef at[2], int64_t step)
@@ -142,7 +157,8 @@ static void emit_step(Tile *t, const LLVMValueRef at[2], int64_t step)
     prefetch_next(t, OPERAND_B, at[1], step);
     for (int r = 0; r < t->rows; r++)
         for (int j = 0; j < t->nv; j++) {
-            LLVMValueRef a = load_operand(t, OPERAND_A, at[0], r, j, step), b = load_operand(t, OPERAND_B, at[1], r, j, step);
+            LLVMValueRef a = load_operand(t, OPERAND_A, at[0], r, j, step),
+                         b = load_operand(t, OPERAND_B, at[1], r, j, step);
             LLVMValueRef *acc = &t->acc[r * t->nv + j];
             *acc = emit_fma(t->m->e, a, b, *acc);
         }
@@ -157,25 +173,27 @@ static LLVMValueRef moved(Tile *t, int o, uint32_t axis, LLVMValueRef at, LLVMVa
     const Contract *c = t->m->c;
     bool packed = c->packed == o;
     int64_t coef = packed ? c->panel_coef[axis] : c->operand[o].x->offset.coef[axis];
-    return emit_element(e, packed ? c->acc : c->operand[o].dtype, at, LLVMBuildMul(e->b, steps, emit_i64(e, coef), ""));
+    return emit_element(e, packed ? c->acc : c->operand[o].dtype, at,
+                        LLVMBuildMul(e->b, steps, emit_i64(e, coef), ""));
 }
 
-/* A loop over a reduced axis that carries all sums and both pointers: no multiplications inside, and nothing left for a
- * strength reduction to do. */
+/* A loop over a reduced axis that carries all sums and both pointers: no multiplications inside,
+ * and nothing left for a strength reduction to do. */
 typedef struct {
     EmitLoop l;
     LLVMValueRef carried[CONTRACT_MAX_TILE + 2];
     int sums;
 } SumLoop;
 
-static void sum_loop_begin(Tile *t, SumLoop *s, uint32_t axis, LLVMValueRef from, LLVMValueRef to, int64_t step,
-                           const LLVMValueRef at[2])
+static void sum_loop_begin(Tile *t, SumLoop *s, uint32_t axis, LLVMValueRef from, LLVMValueRef to,
+                           int64_t step, const LLVMValueRef at[2])
 {
     Emit *e = t->m->e;
     s->sums = t->rows * t->nv;
     memcpy(s->carried, t->acc, (size_t)s->sums * sizeof *t->acc);
     for (int o = 0; o < 2; o++) {
-        LLVMValueRef steps = t->m->c->packed == o ? LLVMBuildSub(e->b, from, t->m->lo[axis], "") : from;
+        LLVMValueRef steps = t->m->c->packed == o ? LLVMBuildSub(e->b, from, t->m->lo[axis], "")
+                                                  : from;
         s->carried[s->sums + o] = moved(t, o, axis, at[o], steps);
     }
     emit_loop_begin(e, &s->l, from, to, step, s->carried, s->sums + 2);
@@ -188,13 +206,15 @@ static void sum_loop_end(Tile *t, SumLoop *s, uint32_t axis)
     Emit *e = t->m->e;
     memcpy(s->carried, t->acc, (size_t)s->sums * sizeof *t->acc);
     for (int o = 0; o < 2; o++)
-        s->carried[s->sums + o] = moved(t, o, axis, s->carried[s->sums + o], emit_i64(e, s->l.step));
+        s->carried[s->sums + o] = moved(t, o, axis, s->carried[s->sums + o],
+                                        emit_i64(e, s->l.step));
     emit_loop_end(e, &s->l);
     memcpy(t->acc, s->carried, (size_t)s->sums * sizeof *t->acc);
 }
 
 /* for (i = from; i < to; i += unroll) with `unroll` steps in the body */
-static void emit_steps(Tile *t, uint32_t axis, LLVMValueRef from, LLVMValueRef to, int unroll, const LLVMValueRef at[2])
+static void emit_steps(Tile *t, uint32_t axis, LLVMValueRef from, LLVMValueRef to, int unroll,
+                       const LLVMValueRef at[2])
 {
     SumLoop s;
     sum_loop_begin(t, &s, axis, from, to, unroll, at);
@@ -230,15 +250,17 @@ static void emit_innermost(Tile *t, uint32_t axis, const LLVMValueRef at[2])
         return;
     }
     LLVMValueRef whole = whole_steps(e, lo, hi, unroll);
-    bool some = !is_constant(lo) || !is_constant(whole) || LLVMConstIntGetSExtValue(lo) < LLVMConstIntGetSExtValue(whole);
+    bool some = !is_constant(lo) || !is_constant(whole) ||
+                LLVMConstIntGetSExtValue(lo) < LLVMConstIntGetSExtValue(whole);
     if (some)
         emit_steps(t, axis, lo, whole, unroll, at);
-    if (!is_constant(whole) || !is_constant(hi) || LLVMConstIntGetSExtValue(whole) < LLVMConstIntGetSExtValue(hi))
+    if (!is_constant(whole) || !is_constant(hi) ||
+        LLVMConstIntGetSExtValue(whole) < LLVMConstIntGetSExtValue(hi))
         emit_steps(t, axis, whole, hi, 1, at);
 }
 
-static void emit_vector_steps(Tile *t, uint32_t axis, LLVMValueRef from, LLVMValueRef to, LLVMValueRef mask,
-                              const LLVMValueRef at[2])
+static void emit_vector_steps(Tile *t, uint32_t axis, LLVMValueRef from, LLVMValueRef to,
+                              LLVMValueRef mask, const LLVMValueRef at[2])
 {
     SumLoop s;
     sum_loop_begin(t, &s, axis, from, to, t->m->c->lanes, at);
@@ -260,7 +282,8 @@ static void emit_dot(Tile *t, uint32_t axis, const LLVMValueRef at[2])
     if (constant && LLVMConstIntGetSExtValue(whole) == LLVMConstIntGetSExtValue(hi))
         return;
     /* at most one trip; a loop, so that a run-time length may have none */
-    emit_vector_steps(t, axis, whole, hi, emit_tail_mask(e, LLVMBuildSub(e->b, hi, whole, ""), lanes), at);
+    emit_vector_steps(t, axis, whole, hi,
+                      emit_tail_mask(e, LLVMBuildSub(e->b, hi, whole, ""), lanes), at);
 }
 
 static void emit_reduced(Tile *t, uint32_t level, const LLVMValueRef at[2])
@@ -297,7 +320,8 @@ LLVMValueRef contract_sums_at(ContractEmit *m)
     for (uint32_t i = m->c->n_outside; i < m->c->n_order; i++) {
         uint32_t a = m->c->order[i];
         LLVMValueRef steps = LLVMBuildSub(e->b, m->at[a], m->lo[a], "");
-        offset = LLVMBuildAdd(e->b, offset, LLVMBuildMul(e->b, steps, emit_i64(e, m->c->sums_coef[a]), ""), "");
+        offset = LLVMBuildAdd(e->b, offset,
+                              LLVMBuildMul(e->b, steps, emit_i64(e, m->c->sums_coef[a]), ""), "");
     }
     return emit_element(e, m->c->acc, m->sums, offset);
 }
@@ -322,8 +346,10 @@ static LLVMValueRef fold_lanes(Emit *e, LLVMValueRef v)
             high[i] = LLVMConstInt(e->i32, (unsigned)(i + width), 0);
         }
         LLVMValueRef none = LLVMGetPoison(LLVMTypeOf(v));
-        LLVMValueRef a = LLVMBuildShuffleVector(e->b, v, none, LLVMConstVector(low, (unsigned)width), "");
-        LLVMValueRef b = LLVMBuildShuffleVector(e->b, v, none, LLVMConstVector(high, (unsigned)width), "");
+        LLVMValueRef a = LLVMBuildShuffleVector(e->b, v, none,
+                                                LLVMConstVector(low, (unsigned)width), "");
+        LLVMValueRef b = LLVMBuildShuffleVector(e->b, v, none,
+                                                LLVMConstVector(high, (unsigned)width), "");
         v = LLVMBuildFAdd(e->b, a, b, "");
     }
     return LLVMBuildExtractElement(e->b, v, LLVMConstNull(e->i32), "");
@@ -336,15 +362,17 @@ void contract_tile(ContractEmit *m)
     Tile t = { .m = m, .rows = contract_rows(m), .nv = m->nv };
     LLVMValueRef sums = m->partial ? contract_sums_at(m) : NULL, at[2];
     for (int i = 0; i < t.rows * t.nv; i++)
-        t.acc[i] = m->partial ? emit_load(e, c->acc, sum_address(&t, sums, i / t.nv, i % t.nv), c->lanes, NULL)
+        t.acc[i] = m->partial ? emit_load(e, c->acc, sum_address(&t, sums, i / t.nv, i % t.nv),
+                                          c->lanes, NULL)
                               : emit_null(e, c->acc, c->lanes);
     for (int o = 0; o < 2; o++) {
         Affine origin = c->operand[o].x->offset;
         for (uint32_t i = 0; i < c->n_reduced; i++)
             origin.coef[c->reduced[i]] = 0;
-        at[o] = c->packed == o ? m->panel
-                               : emit_element(e, c->operand[o].dtype, e->buffer[c->operand[o].x->buffer],
-                                              emit_affine(e, &origin, m->at));
+        at[o] = c->packed == o
+                    ? m->panel
+                    : emit_element(e, c->operand[o].dtype, e->buffer[c->operand[o].x->buffer],
+                                   emit_affine(e, &origin, m->at));
     }
     emit_reduced(&t, 0, at);
     if (m->partial) {

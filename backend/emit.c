@@ -1,7 +1,7 @@
 /* emit.c: the module of one kernel, and the small operations emitters are made of. See emit.h.
  *
- * Loops are made in their rotated form (test at the end, values in phis), since no pass runs between here and instruction
- * selection: what is written here is what runs. */
+ * Loops are made in their rotated form (test at the end, values in phis), since no pass runs
+ * between here and instruction selection: what is written here is what runs. */
 #include "backend/emit.h"
 
 #include <stdarg.h>
@@ -12,17 +12,21 @@
 static void set_attribute(Emit *e, LLVMValueRef fn, const char *name, const char *value)
 {
     LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                            LLVMCreateStringAttribute(e->cx, name, (unsigned)strlen(name), value, (unsigned)strlen(value)));
+                            LLVMCreateStringAttribute(e->cx, name, (unsigned)strlen(name), value,
+                                                      (unsigned)strlen(value)));
 }
 
 void emit_attributes(Emit *e, LLVMValueRef fn)
 {
     unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-    LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(e->cx, nounwind, 0));
+    LLVMAddAttributeAtIndex(fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(e->cx, nounwind, 0));
     set_attribute(e, fn, "target-cpu", e->target->llvm_cpu);
     set_attribute(e, fn, "target-features", e->target->llvm_features);
     set_attribute(e, fn, "prefer-vector-width",
-                  e->target->vector_bytes == 64 ? "512" : e->target->vector_bytes == 32 ? "256" : "128");
+                  e->target->vector_bytes == 64   ? "512"
+                  : e->target->vector_bytes == 32 ? "256"
+                                                  : "128");
 }
 
 static void open_function(Emit *e, const char *symbol)
@@ -40,11 +44,20 @@ void emit_open(Emit *e, const Kernel *k, const Target *t, const char *symbol)
 {
     LLVMContextRef cx = LLVMContextCreate();
     *e = (Emit){
-        .kernel = k, .target = t, .cx = cx,
-        .module = LLVMModuleCreateWithNameInContext(symbol, cx), .b = LLVMCreateBuilderInContext(cx),
-        .i1 = LLVMInt1TypeInContext(cx), .i8 = LLVMInt8TypeInContext(cx), .i16 = LLVMInt16TypeInContext(cx),
-        .i32 = LLVMInt32TypeInContext(cx), .i64 = LLVMInt64TypeInContext(cx), .f32 = LLVMFloatTypeInContext(cx),
-        .f64 = LLVMDoubleTypeInContext(cx), .ptr = LLVMPointerTypeInContext(cx, 0), .none = LLVMVoidTypeInContext(cx),
+        .kernel = k,
+        .target = t,
+        .cx = cx,
+        .module = LLVMModuleCreateWithNameInContext(symbol, cx),
+        .b = LLVMCreateBuilderInContext(cx),
+        .i1 = LLVMInt1TypeInContext(cx),
+        .i8 = LLVMInt8TypeInContext(cx),
+        .i16 = LLVMInt16TypeInContext(cx),
+        .i32 = LLVMInt32TypeInContext(cx),
+        .i64 = LLVMInt64TypeInContext(cx),
+        .f32 = LLVMFloatTypeInContext(cx),
+        .f64 = LLVMDoubleTypeInContext(cx),
+        .ptr = LLVMPointerTypeInContext(cx, 0),
+        .none = LLVMVoidTypeInContext(cx),
     };
     open_function(e, symbol);
     e->entry = LLVMAppendBasicBlockInContext(cx, e->fn, "entry");
@@ -53,7 +66,8 @@ void emit_open(Emit *e, const Kernel *k, const Target *t, const char *symbol)
     e->buffer = calloc(k->operands + 1, sizeof *e->buffer);
     for (uint32_t i = 0; e->buffer && i < k->operands; i++) {
         LLVMValueRef at = emit_i64(e, i);
-        e->buffer[i] = LLVMBuildLoad2(e->b, e->ptr, LLVMBuildGEP2(e->b, e->ptr, e->bufs, &at, 1, ""), "");
+        e->buffer[i] = LLVMBuildLoad2(e->b, e->ptr,
+                                      LLVMBuildGEP2(e->b, e->ptr, e->bufs, &at, 1, ""), "");
     }
     LLVMBuildBr(e->b, start);
     LLVMPositionBuilderAtEnd(e->b, start);
@@ -96,10 +110,17 @@ LLVMTypeRef emit_memory_type(Emit *e, Dtype t, int lanes)
     switch (t) {
     case DT_F64: return emit_vector(e->f64, lanes);
     case DT_F32: return emit_vector(e->f32, lanes);
-    case DT_I64: case DT_U64: return emit_vector(e->i64, lanes);
-    case DT_I32: case DT_U32: return emit_vector(e->i32, lanes);
-    case DT_F16: case DT_BF16: case DT_I16: case DT_U16: return emit_vector(e->i16, lanes);
-    case DT_I8: case DT_U8: case DT_BOOL: return emit_vector(e->i8, lanes);
+    case DT_I64:
+    case DT_U64: return emit_vector(e->i64, lanes);
+    case DT_I32:
+    case DT_U32: return emit_vector(e->i32, lanes);
+    case DT_F16:
+    case DT_BF16:
+    case DT_I16:
+    case DT_U16: return emit_vector(e->i16, lanes);
+    case DT_I8:
+    case DT_U8:
+    case DT_BOOL: return emit_vector(e->i8, lanes);
     case DT_COUNT: break;
     }
     return NULL;
@@ -131,8 +152,10 @@ LLVMValueRef emit_splat(Emit *e, LLVMValueRef scalar, int lanes)
         return LLVMConstVector(each, (unsigned)lanes);
     }
     LLVMTypeRef vector = emit_vector(LLVMTypeOf(scalar), lanes);
-    LLVMValueRef one = LLVMBuildInsertElement(e->b, LLVMGetPoison(vector), scalar, LLVMConstNull(e->i32), "");
-    return LLVMBuildShuffleVector(e->b, one, LLVMGetPoison(vector), LLVMConstNull(emit_vector(e->i32, lanes)), "");
+    LLVMValueRef one = LLVMBuildInsertElement(e->b, LLVMGetPoison(vector), scalar,
+                                              LLVMConstNull(e->i32), "");
+    return LLVMBuildShuffleVector(e->b, one, LLVMGetPoison(vector),
+                                  LLVMConstNull(emit_vector(e->i32, lanes)), "");
 }
 
 LLVMValueRef emit_iota(Emit *e, LLVMTypeRef t, int lanes)
@@ -164,7 +187,9 @@ LLVMValueRef emit_affine(Emit *e, const Affine *f, const LLVMValueRef *at)
     LLVMValueRef sum = emit_i64(e, f->c);
     for (int a = 0; a < KERNEL_MAX_AXES; a++)
         if (f->coef[a]) {
-            LLVMValueRef term = f->coef[a] == 1 ? at[a] : LLVMBuildMul(e->b, at[a], emit_i64(e, f->coef[a]), "");
+            LLVMValueRef term = f->coef[a] == 1
+                                    ? at[a]
+                                    : LLVMBuildMul(e->b, at[a], emit_i64(e, f->coef[a]), "");
             bool none = LLVMIsAConstantInt(sum) && LLVMConstIntGetSExtValue(sum) == 0;
             sum = none ? term : LLVMBuildAdd(e->b, sum, term, "");
         }
@@ -189,7 +214,8 @@ LLVMValueRef emit_tail_mask(Emit *e, LLVMValueRef count, int lanes)
 {
     /* Compared as i32: half the registers of i64, and a count is clamped to the lanes first. */
     LLVMValueRef n = LLVMBuildTrunc(e->b, emit_min(e, count, emit_i64(e, lanes)), e->i32, "");
-    return LLVMBuildICmp(e->b, LLVMIntSLT, emit_iota(e, e->i32, lanes), emit_splat(e, n, lanes), "");
+    return LLVMBuildICmp(e->b, LLVMIntSLT, emit_iota(e, e->i32, lanes), emit_splat(e, n, lanes),
+                         "");
 }
 
 LLVMValueRef emit_and(Emit *e, LLVMValueRef a, LLVMValueRef b)
@@ -247,7 +273,8 @@ LLVMValueRef emit_load(Emit *e, Dtype t, LLVMValueRef p, int lanes, LLVMValueRef
     LLVMValueRef v;
     if (mask && lanes > 1) {
         LLVMTypeRef types[] = { type, e->ptr };
-        LLVMValueRef args[] = { p, LLVMConstInt(e->i32, dtype_size(t), 0), mask, LLVMConstNull(type) };
+        LLVMValueRef args[] = { p, LLVMConstInt(e->i32, dtype_size(t), 0), mask,
+                                LLVMConstNull(type) };
         v = emit_intrinsic(e, "llvm.masked.load", types, 2, args, 4);
     } else {
         if (mask) /* a scalar under a condition: reads zeros instead, no branch */
@@ -286,8 +313,10 @@ static LLVMValueRef all_lanes(Emit *e, int lanes)
     return emit_splat(e, LLVMConstInt(e->i1, 1, 0), lanes);
 }
 
-/* Lane by lane: what the machine has no gather for, LLVM would do with a branch for each lane. Lanes off read zeros instead. */
-static LLVMValueRef gather_lanes(Emit *e, LLVMTypeRef type, LLVMValueRef addresses, LLVMValueRef mask)
+/* Lane by lane: what the machine has no gather for, LLVM would do with a branch for each lane.
+ * Lanes off read zeros instead. */
+static LLVMValueRef gather_lanes(Emit *e, LLVMTypeRef type, LLVMValueRef addresses,
+                                 LLVMValueRef mask)
 {
     int lanes = emit_lanes(addresses);
     LLVMValueRef v = LLVMGetPoison(type);
@@ -295,14 +324,16 @@ static LLVMValueRef gather_lanes(Emit *e, LLVMTypeRef type, LLVMValueRef address
         addresses = LLVMBuildSelect(e->b, mask, addresses, emit_splat(e, emit_zero(e), lanes), "");
     for (int i = 0; i < lanes; i++) {
         LLVMValueRef n = LLVMConstInt(e->i32, (unsigned)i, 0);
-        LLVMValueRef x = LLVMBuildLoad2(e->b, LLVMGetElementType(type), LLVMBuildExtractElement(e->b, addresses, n, ""), "");
+        LLVMValueRef x = LLVMBuildLoad2(e->b, LLVMGetElementType(type),
+                                        LLVMBuildExtractElement(e->b, addresses, n, ""), "");
         LLVMSetAlignment(x, 1);
         v = LLVMBuildInsertElement(e->b, v, x, n, "");
     }
     return v;
 }
 
-LLVMValueRef emit_gather(Emit *e, Dtype t, LLVMValueRef base, LLVMValueRef offsets, LLVMValueRef mask)
+LLVMValueRef emit_gather(Emit *e, Dtype t, LLVMValueRef base, LLVMValueRef offsets,
+                         LLVMValueRef mask)
 {
     int lanes = emit_lanes(offsets);
     LLVMTypeRef type = emit_memory_type(e, t, lanes);
@@ -310,23 +341,27 @@ LLVMValueRef emit_gather(Emit *e, Dtype t, LLVMValueRef base, LLVMValueRef offse
     LLVMValueRef addresses = lane_addresses(e, t, base, offsets);
     if (!e->target->masks || dtype_size(t) < 4)
         return from_memory(e, t, gather_lanes(e, type, addresses, mask));
-    LLVMValueRef args[] = { addresses, LLVMConstInt(e->i32, dtype_size(t), 0), mask ? mask : all_lanes(e, lanes), LLVMConstNull(type) };
+    LLVMValueRef args[] = { addresses, LLVMConstInt(e->i32, dtype_size(t), 0),
+                            mask ? mask : all_lanes(e, lanes), LLVMConstNull(type) };
     return from_memory(e, t, emit_intrinsic(e, "llvm.masked.gather", types, 2, args, 4));
 }
 
-void emit_scatter(Emit *e, Dtype t, LLVMValueRef base, LLVMValueRef offsets, LLVMValueRef v, LLVMValueRef mask)
+void emit_scatter(Emit *e, Dtype t, LLVMValueRef base, LLVMValueRef offsets, LLVMValueRef v,
+                  LLVMValueRef mask)
 {
     int lanes = emit_lanes(offsets);
     v = to_memory(e, t, v);
     LLVMTypeRef types[] = { LLVMTypeOf(v), emit_vector(e->ptr, lanes) };
-    LLVMValueRef args[] = { v, lane_addresses(e, t, base, offsets), LLVMConstInt(e->i32, dtype_size(t), 0),
+    LLVMValueRef args[] = { v, lane_addresses(e, t, base, offsets),
+                            LLVMConstInt(e->i32, dtype_size(t), 0),
                             mask ? mask : all_lanes(e, lanes) };
     emit_intrinsic(e, "llvm.masked.scatter", types, 2, args, 4);
 }
 
 void emit_prefetch(Emit *e, LLVMValueRef p, int locality)
 {
-    LLVMValueRef args[] = { p, LLVMConstInt(e->i32, 0, 0), LLVMConstInt(e->i32, (unsigned)locality, 0),
+    LLVMValueRef args[] = { p, LLVMConstInt(e->i32, 0, 0),
+                            LLVMConstInt(e->i32, (unsigned)locality, 0),
                             LLVMConstInt(e->i32, 1, 0) };
     emit_intrinsic(e, "llvm.prefetch", &e->ptr, 1, args, 4);
 }
@@ -342,7 +377,8 @@ LLVMValueRef emit_fma(Emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
     return emit_intrinsic(e, "llvm.fma", &type, 1, args, 3);
 }
 
-LLVMValueRef emit_intrinsic(Emit *e, const char *name, LLVMTypeRef *types, int n_types, LLVMValueRef *args, int n_args)
+LLVMValueRef emit_intrinsic(Emit *e, const char *name, LLVMTypeRef *types, int n_types,
+                            LLVMValueRef *args, int n_args)
 {
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
     LLVMValueRef fn = LLVMGetIntrinsicDeclaration(e->module, id, types, (size_t)n_types);
@@ -357,7 +393,8 @@ static LLVMBasicBlockRef new_block(Emit *e)
     return LLVMAppendBasicBlockInContext(e->cx, e->fn, "");
 }
 
-void emit_loop_begin(Emit *e, EmitLoop *l, LLVMValueRef begin, LLVMValueRef end, int64_t step, LLVMValueRef *carried, int n)
+void emit_loop_begin(Emit *e, EmitLoop *l, LLVMValueRef begin, LLVMValueRef end, int64_t step,
+                     LLVMValueRef *carried, int n)
 {
     *l = (EmitLoop){ .end = end, .carried = carried, .n = n, .step = step };
     if (LLVMIsAConstantInt(begin) && LLVMIsAConstantInt(end)) {

@@ -1,5 +1,5 @@
-/* jit.c: objects in memory through LLVM's LLJIT. It takes finished objects only: no LLVM IR comes here, so that what runs in this
- * process is byte for byte what a compiled file would hold. */
+/* jit.c: objects in memory through LLVM's LLJIT. It takes finished objects only: no LLVM IR comes
+ * here, so that what runs in this process is byte for byte what a compiled file would hold. */
 #include "backend/jit.h"
 
 #include <llvm-c/Core.h>
@@ -39,7 +39,8 @@ static bool add_process_symbols(Jit *j, char error[200])
 {
     LLVMOrcDefinitionGeneratorRef process;
     char prefix = LLVMOrcLLJITGetGlobalPrefix(j->jit);
-    if (failed(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL), error))
+    if (failed(LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, prefix, NULL, NULL),
+               error))
         return false;
     LLVMOrcJITDylibAddGenerator(LLVMOrcLLJITGetMainJITDylib(j->jit), process);
     return true;
@@ -48,15 +49,17 @@ static bool add_process_symbols(Jit *j, char error[200])
 static bool add_objects(Jit *j, const JitObject *objects, size_t n, char error[200])
 {
     for (size_t i = 0; i < n; i++) {
-        LLVMMemoryBufferRef copy =
-            LLVMCreateMemoryBufferWithMemoryRangeCopy((const char *)objects[i].bytes, objects[i].size, "kernel");
-        if (failed(LLVMOrcLLJITAddObjectFile(j->jit, LLVMOrcLLJITGetMainJITDylib(j->jit), copy), error))
+        LLVMMemoryBufferRef copy = LLVMCreateMemoryBufferWithMemoryRangeCopy(
+            (const char *)objects[i].bytes, objects[i].size, "kernel");
+        if (failed(LLVMOrcLLJITAddObjectFile(j->jit, LLVMOrcLLJITGetMainJITDylib(j->jit), copy),
+                   error))
             return false;
     }
     return true;
 }
 
-static bool find_symbols(Jit *j, const char *const *symbols, size_t n, void **out_addresses, char error[200])
+static bool find_symbols(Jit *j, const char *const *symbols, size_t n, void **out_addresses,
+                         char error[200])
 {
     for (size_t i = 0; i < n; i++) {
         LLVMOrcExecutorAddress at = 0;
@@ -67,8 +70,8 @@ static bool find_symbols(Jit *j, const char *const *symbols, size_t n, void **ou
     return true;
 }
 
-Jit *jit_link(const JitObject *objects, size_t n_objects, const char *const *symbols, size_t n_symbols, void **out_addresses,
-              char error[200])
+Jit *jit_link(const JitObject *objects, size_t n_objects, const char *const *symbols,
+              size_t n_symbols, void **out_addresses, char error[200])
 {
     Jit *j = calloc(1, sizeof *j);
     pthread_once(&init_once, init_llvm);

@@ -12,10 +12,10 @@ typedef struct {
 
 typedef struct Jit Jit;
 
-/* Links `objects` with one another and with the symbols of this process, and looks up `n_symbols` names. The addresses are valid
- * until jit_free. NULL on failure, with the reason in `error`. */
-Jit *jit_link(const JitObject *objects, size_t n_objects, const char *const *symbols, size_t n_symbols, void **out_addresses,
-              char error[200]);
+/* Links `objects` with one another and with the symbols of this process, and looks up `n_symbols`
+ * names. The addresses are valid until jit_free. NULL on failure, with the reason in `error`. */
+Jit *jit_link(const JitObject *objects, size_t n_objects, const char *const *symbols,
+              size_t n_symbols, void **out_addresses, char error[200]);
 void jit_free(Jit *j);
 
 #endif

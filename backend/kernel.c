@@ -15,7 +15,8 @@ static bool is_contract(const Kernel *k)
 
 static bool emit_body(Emit *e, const Kernel *k, int attempt, KernelGrid *out_grid)
 {
-    return !*e->error && (is_contract(k) ? contract_emit(e, k, attempt, out_grid) : nest_emit(e, k, out_grid));
+    return !*e->error &&
+           (is_contract(k) ? contract_emit(e, k, attempt, out_grid) : nest_emit(e, k, out_grid));
 }
 
 bool kernel_emit(const Kernel *k, const Target *t, const char *symbol, KernelObject *out_object)
@@ -39,7 +40,8 @@ bool kernel_emit(const Kernel *k, const Target *t, const char *symbol, KernelObj
     return true;
 }
 
-char *kernel_emit_text(const Kernel *k, const Target *t, const char *symbol, bool assembly, char error[200])
+char *kernel_emit_text(const Kernel *k, const Target *t, const char *symbol, bool assembly,
+                       char error[200])
 {
     Emit e;
     KernelGrid grid;

@@ -1,8 +1,9 @@
 /* object.c: verifies a module, runs LLVM's code generator on it, and tells of spills.
  *
- * No pass pipeline: kernels are built in the form that instruction selection wants, and IR passes would cost as much again.
- * A spill in a micro-kernel is a silent 3x loss, so the stack frame's size is asked for by the attribute "warn-stack-size",
- * which reports frames above a bound as a diagnostic. */
+ * No pass pipeline: kernels are built in the form that instruction selection wants, and IR passes
+ * would cost as much again. A spill in a micro-kernel is a silent 3x loss, so the stack frame's
+ * size is asked for by the attribute "warn-stack-size", which reports frames above a bound as a
+ * diagnostic. */
 #include "backend/emitters.h"
 
 #include <llvm-c/Analysis.h>
@@ -16,13 +17,14 @@
 #include <string.h>
 
 #define OBJECT_TRIPLE "x86_64-unknown-linux-gnu"
-/* Saved registers and a few spilled scalars (addresses) are no concern; a spilled vector comes with 16 bytes or more each. */
+/* Saved registers and a few spilled scalars (addresses) are no concern; a spilled vector comes with
+ * 16 bytes or more each. */
 enum { STACK_ALLOWED = 256 };
 
 static pthread_once_t init_once = PTHREAD_ONCE_INIT;
 
-/* Loop strength reduction costs as much as the rest of code generation together, and emitters carry their pointers from trip
- * to trip themselves. */
+/* Loop strength reduction costs as much as the rest of code generation together, and emitters carry
+ * their pointers from trip to trip themselves. */
 static void init_llvm(void)
 {
     const char *const options[] = { "dlcc", "-disable-lsr" };
@@ -43,9 +45,9 @@ static LLVMTargetMachineRef open_machine(Emit *e)
         LLVMDisposeMessage(why);
         return NULL;
     }
-    LLVMTargetMachineRef machine =
-        LLVMCreateTargetMachine(target, OBJECT_TRIPLE, e->target->llvm_cpu, e->target->llvm_features, LLVMCodeGenLevelDefault,
-                                LLVMRelocPIC, LLVMCodeModelSmall);
+    LLVMTargetMachineRef machine = LLVMCreateTargetMachine(
+        target, OBJECT_TRIPLE, e->target->llvm_cpu, e->target->llvm_features,
+        LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
     LLVMSetTarget(e->module, OBJECT_TRIPLE);
     LLVMSetModuleDataLayout(e->module, layout);
@@ -65,8 +67,9 @@ static void watch_stack(Emit *e, bool *spilled)
 {
     char bound[24];
     int n = snprintf(bound, sizeof bound, "%lld", (long long)(e->stack_bytes + STACK_ALLOWED));
-    LLVMAddAttributeAtIndex(e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
-                            LLVMCreateStringAttribute(e->cx, "warn-stack-size", 15, bound, (unsigned)n));
+    LLVMAddAttributeAtIndex(
+        e->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+        LLVMCreateStringAttribute(e->cx, "warn-stack-size", 15, bound, (unsigned)n));
     LLVMContextSetDiagnosticHandler(e->cx, note_diagnostic, spilled);
 }
 
@@ -83,7 +86,9 @@ static bool verify(Emit *e)
 static bool run_glue_passes(Emit *e, LLVMTargetMachineRef machine)
 {
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef bad = LLVMRunPasses(e->module, "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg)", machine, options);
+    LLVMErrorRef bad = LLVMRunPasses(
+        e->module, "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg)", machine,
+        options);
     LLVMDisposePassBuilderOptions(options);
     if (!bad)
         return true;

@@ -4,8 +4,8 @@
 #include "backend/target.h"
 #include "ir/kernel.h"
 
-/* The units of a kernel: tiles * (batch_scale ? ceil(batch_scale * B / batch_tile) : 1), numbered from 0. Fixed by the kernel
- * and the target. `grain` units are worth one more thread. */
+/* The units of a kernel: tiles * (batch_scale ? ceil(batch_scale * B / batch_tile) : 1), numbered
+ * from 0. Fixed by the kernel and the target. `grain` units are worth one more thread. */
 typedef struct {
     int64_t tiles, batch_scale, batch_tile;
     uint32_t grain;
@@ -19,11 +19,14 @@ typedef struct {
     char error[200]; /* after false: why */
 } KernelObject;
 
-/* Machine code of `k` under `symbol`. Deterministic: equal kernels, targets and symbols give equal bytes. May run on several
- * threads at once. False when the kernel cannot be compiled, with the reason in out_object->error. */
+/* Machine code of `k` under `symbol`. Deterministic: equal kernels, targets and symbols give equal
+ * bytes. May run on several threads at once. False when the kernel cannot be compiled, with the
+ * reason in out_object->error. */
 bool kernel_emit(const Kernel *k, const Target *t, const char *symbol, KernelObject *out_object);
-/* The same as assembly (`assembly`) or LLVM IR text, for people. free() it. NULL on failure, with the reason in `error`. */
-char *kernel_emit_text(const Kernel *k, const Target *t, const char *symbol, bool assembly, char error[200]);
+/* The same as assembly (`assembly`) or LLVM IR text, for people. free() it. NULL on failure, with
+ * the reason in `error`. */
+char *kernel_emit_text(const Kernel *k, const Target *t, const char *symbol, bool assembly,
+                       char error[200]);
 void kernel_object_free(KernelObject *o);
 
 #endif

@@ -1,7 +1,8 @@
 /* target.c: target records from names and from CPUID.
  *
- * Virtual machines report wrong model names, so only feature bits count, and only those that the operating system has enabled
- * (XCR0). A named level is the same everywhere, caches included: objects made for it do not depend on where they were made. */
+ * Virtual machines report wrong model names, so only feature bits count, and only those that the
+ * operating system has enabled (XCR0). A named level is the same everywhere, caches included:
+ * objects made for it do not depend on where they were made. */
 #include "backend/target.h"
 
 #include <cpuid.h>
@@ -31,10 +32,10 @@ typedef struct {
 
 /* Features above the levels, as LLVM names them. */
 static const Extra extras[] = {
-    { TARGET_AMX_BF16, "amx-bf16" },       { TARGET_AMX_INT8, "amx-int8" },
-    { TARGET_AMX_TILE, "amx-tile" },       { TARGET_AVX512_BF16, "avx512bf16" },
-    { TARGET_AVX512_FP16, "avx512fp16" },  { TARGET_AVX512_VBMI, "avx512vbmi" },
-    { TARGET_AVX512_VNNI, "avx512vnni" },  { TARGET_AVX_VNNI, "avxvnni" },
+    { TARGET_AMX_BF16, "amx-bf16" },      { TARGET_AMX_INT8, "amx-int8" },
+    { TARGET_AMX_TILE, "amx-tile" },      { TARGET_AVX512_BF16, "avx512bf16" },
+    { TARGET_AVX512_FP16, "avx512fp16" }, { TARGET_AVX512_VBMI, "avx512vbmi" },
+    { TARGET_AVX512_VNNI, "avx512vnni" }, { TARGET_AVX_VNNI, "avxvnni" },
 };
 
 enum { REG_A, REG_B, REG_C, REG_D };
@@ -66,10 +67,12 @@ static uint64_t host_features(void)
     __get_cpuid(0x80000001, &ext[0], &ext[1], &ext[2], &ext[3]);
     uint64_t f = 0, xcr0 = cpuid_bit(one, REG_C, 27) ? read_xcr0() : 0;
     /* SSE3, SSSE3, CX16, SSE4.1, SSE4.2, POPCNT; LAHF */
-    if (cpuid_bits(one, REG_C, 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23) && cpuid_bit(ext, REG_C, 0))
+    if (cpuid_bits(one, REG_C, 1u << 0 | 1u << 9 | 1u << 13 | 1u << 19 | 1u << 20 | 1u << 23) &&
+        cpuid_bit(ext, REG_C, 0))
         f |= TARGET_V2;
     /* FMA, MOVBE, AVX, F16C; BMI, AVX2, BMI2; LZCNT; the upper halves of YMM enabled */
-    if ((f & TARGET_V2) && (xcr0 & 6) == 6 && cpuid_bits(one, REG_C, 1u << 12 | 1u << 22 | 1u << 28 | 1u << 29) &&
+    if ((f & TARGET_V2) && (xcr0 & 6) == 6 &&
+        cpuid_bits(one, REG_C, 1u << 12 | 1u << 22 | 1u << 28 | 1u << 29) &&
         cpuid_bits(seven, REG_B, 1u << 3 | 1u << 5 | 1u << 8) && cpuid_bit(ext, REG_C, 5))
         f |= TARGET_V3;
     if (!(f & TARGET_V3))
@@ -77,7 +80,8 @@ static uint64_t host_features(void)
     if (cpuid_bit(seven1, REG_A, 4))
         f |= TARGET_AVX_VNNI;
     /* AVX-512 F, DQ, CD, BW, VL; masks and both halves of ZMM enabled */
-    if ((xcr0 & 0xe6) != 0xe6 || !cpuid_bits(seven, REG_B, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31))
+    if ((xcr0 & 0xe6) != 0xe6 ||
+        !cpuid_bits(seven, REG_B, 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31))
         return f;
     f |= TARGET_V4;
     f |= cpuid_bit(seven, REG_C, 11) ? TARGET_AVX512_VNNI : 0;
@@ -111,7 +115,8 @@ static void add_extras(Target *t, uint64_t f)
     for (size_t i = 0; i < sizeof extras / sizeof *extras; i++)
         if (f & (uint64_t)extras[i].feature) {
             t->features |= (uint64_t)extras[i].feature;
-            at += (size_t)snprintf(t->llvm_features + at, sizeof t->llvm_features - at, "%s+%s", at ? "," : "", extras[i].llvm);
+            at += (size_t)snprintf(t->llvm_features + at, sizeof t->llvm_features - at, "%s+%s",
+                                   at ? "," : "", extras[i].llvm);
         }
 }
 
@@ -144,8 +149,9 @@ bool target_parse(const char *name, Target *out_target)
         set_level(&t, &levels[i]);
     }
     snprintf(t.name, sizeof t.name, "%s", name);
-    snprintf(t.text, sizeof t.text, "%s%s%s l1=%lld l2=%lld", t.llvm_cpu, *t.llvm_features ? "," : "", t.llvm_features,
-             (long long)t.l1_bytes, (long long)t.l2_bytes);
+    snprintf(t.text, sizeof t.text, "%s%s%s l1=%lld l2=%lld", t.llvm_cpu,
+             *t.llvm_features ? "," : "", t.llvm_features, (long long)t.l1_bytes,
+             (long long)t.l2_bytes);
     *out_target = t;
     return true;
 }

@@ -1,7 +1,7 @@
 /* target.h: the machine code is made for, as features and sizes, never as the name of a CPU.
  *
- * All choices of the code generator (vector width, blocking, fma or multiply and add) read this record. Equal records give
- * equal code, and the record's text is part of every cache key. */
+ * All choices of the code generator (vector width, blocking, fma or multiply and add) read this
+ * record. Equal records give equal code, and the record's text is part of every cache key. */
 #ifndef DLCC_BACKEND_TARGET_H
 #define DLCC_BACKEND_TARGET_H
 #include <stdbool.h>
@@ -24,24 +24,28 @@ typedef enum {
 } TargetFeature;
 
 typedef struct {
-    char name[32];         /* as asked for: "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "native" */
-    char text[192];        /* all that code depends on: level, features, caches; equal text, equal code */
-    char llvm_cpu[16];     /* "x86-64-v4" */
-    char llvm_features[160]; /* "+avx512bf16,+avx512vnni" */
-    uint64_t features;     /* TargetFeature */
-    int vector_bytes;      /* of a register: 16, 32, 64 */
-    int vector_registers;  /* 16 or 32 */
-    bool fma;              /* a fused multiply-add instruction */
-    bool f16c;             /* conversions between f16 and f32 */
-    bool masks;            /* AVX-512: masked loads and stores cost nothing */
+    char name[32];  /* as asked for: "x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "native" */
+    char text[192]; /* all that code depends on: level, features, caches; equal text, equal code */
+    char llvm_cpu[16];          /* "x86-64-v4" */
+    char llvm_features[160];    /* "+avx512bf16,+avx512vnni" */
+    uint64_t features;          /* TargetFeature */
+    int vector_bytes;           /* of a register: 16, 32, 64 */
+    int vector_registers;       /* 16 or 32 */
+    bool fma;                   /* a fused multiply-add instruction */
+    bool f16c;                  /* conversions between f16 and f32 */
+    bool masks;                 /* AVX-512: masked loads and stores cost nothing */
     int64_t l1_bytes, l2_bytes; /* of one core */
 } Target;
 
-/* Fills *out_target from a name. "native" is this machine, as far as its features are of use. False when the name is not known. */
+/* Fills *out_target from a name. "native" is this machine, as far as its features are of use. False
+ * when the name is not known. */
 bool target_parse(const char *name, Target *out_target);
 /* True when this machine can run code made for `t`. */
 bool target_runs_here(const Target *t);
 /* Lanes of a vector register for elements of `bytes` bytes. */
-static inline int target_lanes(const Target *t, size_t bytes) { return t->vector_bytes / (int)bytes; }
+static inline int target_lanes(const Target *t, size_t bytes)
+{
+    return t->vector_bytes / (int)bytes;
+}
 
 #endif

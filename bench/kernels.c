@@ -1,8 +1,8 @@
 /* kernels.c: generated contraction kernels on one thread against the machine's multiply-add peak.
  *
- * bench_kernels [TARGET] [NAME]: compiles each shape for the target (native), runs it on random data and prints microseconds,
- * GFLOP/s, percent of peak, units, and milliseconds to compile. With NAME, only shapes whose name contains it, and --asm in
- * front of it prints their assembly. */
+ * bench_kernels [TARGET] [NAME]: compiles each shape for the target (native), runs it on random
+ * data and prints microseconds, GFLOP/s, percent of peak, units, and milliseconds to compile. With
+ * NAME, only shapes whose name contains it, and --asm in front of it prints their assembly. */
 #include "tests/backend/contract_case.h"
 
 #include <immintrin.h>
@@ -22,18 +22,19 @@ static double bench_now(void)
 enum { CHAINS = 12, ROUNDS = 2000000 };
 
 /* The barrier keeps the compiler from folding the chains away. */
-#define CHAIN_LOOP(TYPE, SET, FMA, LANES)                                                        \
-    TYPE x = SET(0.999f), y = SET(0.001f);                                                       \
-    TYPE a = y, b = y, c = y, d = y, e = y, f = y, g = y, h = y, i = y, j = y, k = y, l = y;     \
-    double t = bench_now();                                                                      \
-    for (long n = 0; n < ROUNDS; n++) {                                                          \
-        a = FMA(a, x, y), b = FMA(b, x, y), c = FMA(c, x, y), d = FMA(d, x, y);                  \
-        e = FMA(e, x, y), f = FMA(f, x, y), g = FMA(g, x, y), h = FMA(h, x, y);                  \
-        i = FMA(i, x, y), j = FMA(j, x, y), k = FMA(k, x, y), l = FMA(l, x, y);                  \
-        __asm__ volatile("" : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g),     \
-                         "+v"(h), "+v"(i), "+v"(j), "+v"(k), "+v"(l));                           \
-    }                                                                                            \
-    t = bench_now() - t;                                                                         \
+#define CHAIN_LOOP(TYPE, SET, FMA, LANES)                                                          \
+    TYPE x = SET(0.999f), y = SET(0.001f);                                                         \
+    TYPE a = y, b = y, c = y, d = y, e = y, f = y, g = y, h = y, i = y, j = y, k = y, l = y;       \
+    double t = bench_now();                                                                        \
+    for (long n = 0; n < ROUNDS; n++) {                                                            \
+        a = FMA(a, x, y), b = FMA(b, x, y), c = FMA(c, x, y), d = FMA(d, x, y);                    \
+        e = FMA(e, x, y), f = FMA(f, x, y), g = FMA(g, x, y), h = FMA(h, x, y);                    \
+        i = FMA(i, x, y), j = FMA(j, x, y), k = FMA(k, x, y), l = FMA(l, x, y);                    \
+        __asm__ volatile(""                                                                        \
+                         : "+v"(a), "+v"(b), "+v"(c), "+v"(d), "+v"(e), "+v"(f), "+v"(g), "+v"(h), \
+                           "+v"(i), "+v"(j), "+v"(k), "+v"(l));                                    \
+    }                                                                                              \
+    t = bench_now() - t;                                                                           \
     return 2.0 * ROUNDS * CHAINS * LANES / t * 1e-9
 
 __attribute__((target("avx512f"))) static double rate_512(void)
@@ -209,7 +210,9 @@ static int64_t reach(const ContractCase *t, int which)
 {
     int64_t n = 1;
     for (uint32_t i = 0; i < t->n_axes; i++)
-        n += (t->axes[i].extent.n - 1) * (which == 0 ? t->axes[i].a : which == 1 ? t->axes[i].b : t->axes[i].c);
+        n += (t->axes[i].extent.n - 1) * (which == 0   ? t->axes[i].a
+                                          : which == 1 ? t->axes[i].b
+                                                       : t->axes[i].c);
     return n;
 }
 
@@ -251,8 +254,9 @@ static void measure(const char *name, const ContractCase *t, const Target *targe
         double each = (bench_now() - start) / reps;
         best = each < best ? each : best;
     }
-    printf("%-28s %10.1f us %8.1f GFLOP/s %5.1f %%  %6lld units  %6.1f ms%s\n", name, best * 1e6, flops / best * 1e-9,
-           flops / best * 1e-7 / peak, (long long)units, compile * 1e3, object.spilled ? "  SPILLED" : "");
+    printf("%-28s %10.1f us %8.1f GFLOP/s %5.1f %%  %6lld units  %6.1f ms%s\n", name, best * 1e6,
+           flops / best * 1e-9, flops / best * 1e-7 / peak, (long long)units, compile * 1e3,
+           object.spilled ? "  SPILLED" : "");
     for (int i = 0; i < 4; i++)
         free(bufs[i]);
     jit_free(jit);

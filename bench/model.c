@@ -1,7 +1,8 @@
 /* model.c: every kernel of a model's entries on one thread: where a step's time goes.
  *
- * bench_model FILE.dl [TARGET]: compiles the model, runs each kernel alone on random data at the largest batch, and prints them by
- * their share of all items' time: microseconds, GFLOP/s and GB/s, milliseconds to compile. */
+ * bench_model FILE.dl [TARGET]: compiles the model, runs each kernel alone on random data at the
+ * largest batch, and prints them by their share of all items' time: microseconds, GFLOP/s and GB/s,
+ * milliseconds to compile. */
 #include "backend/jit.h"
 #include "backend/object.h"
 #include "frontend/frontend.h"
@@ -84,7 +85,9 @@ static void measure(Row *row, const Plan *plan, const PlanItem *item, const Targ
     for (uint32_t i = 0; i < item->buffers.n && i < 256; i++)
         bufs[i] = random_buffer(&plan->buffers.at[item->buffers.at[i]], i + 1);
     int64_t batch = batch_of(row->kernel), scale = object.grid.batch_scale;
-    row->units = object.grid.tiles * (scale ? (scale * batch + object.grid.batch_tile - 1) / object.grid.batch_tile : 1);
+    row->units = object.grid.tiles *
+                 (scale ? (scale * batch + object.grid.batch_tile - 1) / object.grid.batch_tile
+                        : 1);
     row->seconds = 1e9;
     for (int i = 0; i < 8; i++) {
         int reps = row->seconds < 1e8 ? (int)(0.005 / row->seconds) + 1 : 1;
@@ -150,12 +153,15 @@ static void measure_all(Compiler *cx, const Program *p, const Target *t)
         const Row *r = &rows[i];
         if (!r->kernel)
             continue;
-        printf("%5.1f %% %9.1f us x %-3u %7.1f GFLOP/s %6.1f GB/s %5lld units %6.1f ms %6zu B%s  %s %s", 100 * r->total / all,
-                   1e6 * r->seconds, r->items, r->kernel->flops / r->seconds * 1e-9, r->kernel->bytes / r->seconds * 1e-9,
-                   (long long)r->units, 1e3 * r->compile, r->size, r->spilled ? " SPILLED" : "", r->kernel->name, r->where);
+        printf("%5.1f %% %9.1f us x %-3u %7.1f GFLOP/s %6.1f GB/s ", 100 * r->total / all,
+               1e6 * r->seconds, r->items, r->kernel->flops / r->seconds * 1e-9,
+               r->kernel->bytes / r->seconds * 1e-9);
+        printf("%5lld units %6.1f ms %6zu B%s  %s %s", (long long)r->units, 1e3 * r->compile,
+               r->size, r->spilled ? " SPILLED" : "", r->kernel->name, r->where);
         print_axes(r->kernel);
     }
-    printf("%u kernels, %.1f us in all, %.1f ms to compile\n", p->kernels.n, 1e6 * all, 1e3 * compile);
+    printf("%u kernels, %.1f us in all, %.1f ms to compile\n", p->kernels.n, 1e6 * all,
+           1e3 * compile);
     free(rows);
 }
 
@@ -163,7 +169,9 @@ int main(int argc, char **argv)
 {
     Target t;
     if (argc < 2 || !target_parse(argc > 2 ? argv[2] : "native", &t) || !target_runs_here(&t)) {
-        fprintf(stderr, "bench_model FILE.dl [TARGET]: native, x86-64-v4, x86-64-v3, x86-64-v2 or x86-64\n");
+        fprintf(
+            stderr,
+            "bench_model FILE.dl [TARGET]: native, x86-64-v4, x86-64-v3, x86-64-v2 or x86-64\n");
         return 2;
     }
     Compiler *cx = compiler_new();

@@ -1,4 +1,5 @@
-/* contract_case.h: contractions described by strides, as kernels, and the same sums by plain loops. For tests and benchmarks. */
+/* contract_case.h: contractions described by strides, as kernels, and the same sums by plain loops.
+ * For tests and benchmarks. */
 #ifndef DLCC_TESTS_CONTRACT_CASE_H
 #define DLCC_TESTS_CONTRACT_CASE_H
 #include "backend/jit.h"
@@ -24,7 +25,8 @@ typedef struct {
     int64_t guard_lo, guard_hi;
 } ContractCase;
 
-static inline void case_axis(ContractCase *t, Dim extent, bool reduced, int64_t a, int64_t b, int64_t c)
+static inline void case_axis(ContractCase *t, Dim extent, bool reduced, int64_t a, int64_t b,
+                             int64_t c)
 {
     t->axes[t->n_axes++] = (CaseAxis){ extent, reduced, a, b, c };
 }
@@ -37,13 +39,15 @@ static inline InstId case_inst(Arena *a, KernelStage *s, KernelInst i)
 
 static inline uint32_t case_access(Arena *a, KernelStage *s, uint32_t buffer, Affine offset)
 {
-    vec_push(a, &s->accesses, (KernelAccess){ .buffer = buffer, .offset = offset, .index = INST_NONE });
+    vec_push(a, &s->accesses,
+             (KernelAccess){ .buffer = buffer, .offset = offset, .index = INST_NONE });
     return s->accesses.n - 1;
 }
 
 static inline InstId case_scalar(Arena *a, KernelStage *s, ScalarOp op, Dtype t, InstId x, InstId y)
 {
-    return case_inst(a, s, (KernelInst){ .kind = INST_SCALAR, .op = op, .dtype = t, .a = x, .b = y });
+    return case_inst(a, s,
+                     (KernelInst){ .kind = INST_SCALAR, .op = op, .dtype = t, .a = x, .b = y });
 }
 
 static inline InstId case_load(Arena *a, KernelStage *s, uint32_t access, Dtype t)
@@ -51,16 +55,20 @@ static inline InstId case_load(Arena *a, KernelStage *s, uint32_t access, Dtype 
     return case_inst(a, s, (KernelInst){ .kind = INST_LOAD, .dtype = t, .access = access });
 }
 
-static inline InstId case_post(Arena *a, const ContractCase *t, KernelStage *s, Affine c, int last_free)
+static inline InstId case_post(Arena *a, const ContractCase *t, KernelStage *s, Affine c,
+                               int last_free)
 {
     InstId sum = case_inst(a, s, (KernelInst){ .kind = INST_ACC, .dtype = t->c });
     Affine one = { .c = 0 };
     if (last_free >= 0)
         one.coef[last_free] = 1;
     switch (t->post) {
-    case POST_NONE: case POST_COUNT: return sum;
-    case POST_RESIDUAL: return case_scalar(a, s, SC_ADD, t->c, sum, case_load(a, s, case_access(a, s, 3, c), t->c));
-    case POST_BIAS_RELU: case POST_LONG: break;
+    case POST_NONE:
+    case POST_COUNT: return sum;
+    case POST_RESIDUAL:
+        return case_scalar(a, s, SC_ADD, t->c, sum, case_load(a, s, case_access(a, s, 3, c), t->c));
+    case POST_BIAS_RELU:
+    case POST_LONG: break;
     }
     InstId bias = case_load(a, s, case_access(a, s, 3, one), t->c);
     sum = case_scalar(a, s, SC_ADD, t->c, sum, bias);
@@ -77,7 +85,8 @@ static inline Kernel *case_kernel(Arena *a, const ContractCase *t)
     KernelStage stage = { .kind = STAGE_CONTRACT };
     Affine at[3] = { { .c = t->a_offset } };
     int last_free = -1;
-    *k = (Kernel){ .name = "case", .block = 1, .vector = VECTOR_INNER, .status = -1, .operands = 4 };
+    *k =
+        (Kernel){ .name = "case", .block = 1, .vector = VECTOR_INNER, .status = -1, .operands = 4 };
     for (uint32_t i = 0; i < t->n_axes; i++) {
         vec_push(a, &k->axes, (KernelAxis){ t->axes[i].extent });
         at[0].coef[i] = t->axes[i].a;
@@ -102,9 +111,11 @@ static inline Kernel *case_kernel(Arena *a, const ContractCase *t)
     }
     stage.b = case_load(a, &stage, case_access(a, &stage, 1, at[1]), t->b);
     stage.body_insts = stage.insts.n;
-    vec_push(a, &stage.accums, (KernelAccum){ .combine = COMBINE_SUM, .value = INST_NONE, .dtype = t->c });
+    vec_push(a, &stage.accums,
+             (KernelAccum){ .combine = COMBINE_SUM, .value = INST_NONE, .dtype = t->c });
     InstId value = case_post(a, t, &stage, at[2], last_free);
-    vec_push(a, &stage.stores, (KernelStore){ .access = case_access(a, &stage, 2, at[2]), .value = value });
+    vec_push(a, &stage.stores,
+             (KernelStore){ .access = case_access(a, &stage, 2, at[2]), .value = value });
     vec_push(a, &k->stages, stage);
     return k;
 }

@@ -1,5 +1,5 @@
-/* The cache of objects: what was put comes back whole; damage of any byte, other keys and other people's files do not; the
- * bound holds. */
+/* The cache of objects: what was put comes back whole; damage of any byte, other keys and other
+ * people's files do not; the bound holds. */
 #include "backend/cache.h"
 
 #include <dirent.h>
@@ -67,7 +67,9 @@ static KernelObject sample(void)
     static uint8_t bytes[1000];
     for (size_t i = 0; i < sizeof bytes; i++)
         bytes[i] = (uint8_t)(i * 7);
-    return (KernelObject){ .bytes = bytes, .size = sizeof bytes, .grid = { 3, 2, 16, 5 }, .spilled = true };
+    return (KernelObject){
+        .bytes = bytes, .size = sizeof bytes, .grid = { 3, 2, 16, 5 }, .spilled = true
+    };
 }
 
 static bool get(const Fixture *f, const char *text, const char *symbol, KernelObject *out)
@@ -193,6 +195,7 @@ static void test_off(void **state)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 int main(void)
 {
-    const struct CMUnitTest tests[] = { TEST(test_round_trip), TEST(test_damage), TEST(test_trust), TEST(test_eviction), TEST(test_off) };
+    const struct CMUnitTest tests[] = { TEST(test_round_trip), TEST(test_damage), TEST(test_trust),
+                                        TEST(test_eviction), TEST(test_off) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

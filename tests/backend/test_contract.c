@@ -1,6 +1,8 @@
-/* Contractions against plain loops: every result must be the one chain of multiply-adds over the reduced axes, the longest
- * steps through both operands outermost, bit for bit, whatever the tile, block and unit; where lanes may run along the reduction (both operands contiguous there), it must
- * be within the rounding error of K additions. Every kernel also runs one unit at a time, backwards. */
+/* Contractions against plain loops: every result must be the one chain of multiply-adds over the
+ * reduced axes, the longest steps through both operands outermost, bit for bit, whatever the tile,
+ * block and unit; where lanes may run along the reduction (both operands contiguous there), it must
+ * be within the rounding error of K additions. Every kernel also runs one unit at a time,
+ * backwards. */
 #include "tests/backend/contract_case.h"
 
 #include <math.h>
@@ -63,7 +65,8 @@ static double get(const Array *x, int64_t i)
 static Array new_array(Random *r, Dtype t, int64_t n)
 {
     size_t bytes = (size_t)n * dtype_size(t), page = 4096, whole = (bytes + page - 1) / page * page;
-    uint8_t *map = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    uint8_t *map = mmap(NULL, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                        0);
     assert_ptr_not_equal(map, MAP_FAILED);
     assert_int_equal(mprotect(map + whole, page, PROT_NONE), 0);
     Array x = { map + whole - bytes, t, n };
@@ -74,7 +77,8 @@ static Array new_array(Random *r, Dtype t, int64_t n)
 
 static void free_array(Array *x)
 {
-    size_t bytes = (size_t)x->n * dtype_size(x->dtype), page = 4096, whole = (bytes + page - 1) / page * page;
+    size_t bytes = (size_t)x->n * dtype_size(x->dtype), page = 4096,
+           whole = (bytes + page - 1) / page * page;
     munmap((uint8_t *)x->data + bytes - whole, whole + page);
 }
 
@@ -131,7 +135,9 @@ static void sort_axes(const ContractCase *t, uint32_t *order)
 {
     for (uint32_t i = 0; i < t->n_axes; i++) {
         uint32_t j = i;
-        for (; j > 0 && t->axes[i].a + t->axes[i].b > t->axes[order[j - 1]].a + t->axes[order[j - 1]].b; j--)
+        for (; j > 0 &&
+               t->axes[i].a + t->axes[i].b > t->axes[order[j - 1]].a + t->axes[order[j - 1]].b;
+             j--)
             order[j] = order[j - 1];
         order[j] = i;
     }
@@ -198,14 +204,17 @@ static void compare(const Run *run, const Array *got, const char *what)
     bool exact = !may_be_dot(run->t);
     double eps = run->t->c == DT_F64 ? 0x1p-52 : 0x1p-23;
     for (int64_t i = 0; i < got->n; i++) {
-        double x = get(got, i), y = get(&run->expect, i), allowed = exact ? 0 : 2 * k * eps * (get(&run->bound, i) + fabs(y) + 1);
+        double x = get(got, i), y = get(&run->expect, i),
+               allowed = exact ? 0 : 2 * k * eps * (get(&run->bound, i) + fabs(y) + 1);
         if (!(fabs(x - y) <= allowed)) {
             for (uint32_t a = 0; a < run->t->n_axes; a++)
-                print_message("axis %u: %lld k %lld%s a %lld b %lld c %lld\n", a, (long long)run->t->axes[a].extent.n,
-                              (long long)run->t->axes[a].extent.k, run->t->axes[a].reduced ? " reduced" : "",
-                              (long long)run->t->axes[a].a, (long long)run->t->axes[a].b, (long long)run->t->axes[a].c);
-            fail_msg("%s: element %lld is %.9g, expected %.9g (post %d, batch %lld)", what, (long long)i, x, y, run->t->post,
-                     (long long)run->batch);
+                print_message(
+                    "axis %u: %lld k %lld%s a %lld b %lld c %lld\n", a,
+                    (long long)run->t->axes[a].extent.n, (long long)run->t->axes[a].extent.k,
+                    run->t->axes[a].reduced ? " reduced" : "", (long long)run->t->axes[a].a,
+                    (long long)run->t->axes[a].b, (long long)run->t->axes[a].c);
+            fail_msg("%s: element %lld is %.9g, expected %.9g (post %d, batch %lld)", what,
+                     (long long)i, x, y, run->t->post, (long long)run->batch);
         }
     }
 }
@@ -281,18 +290,21 @@ static void test_products(void **state)
 {
     (void)state;
     Random r = { 1 };
-    static const int sizes[][3] = { { 1, 1, 1 }, { 7, 10, 3 }, { 64, 10, 84 }, { 1, 70, 33 }, { 50, 1, 40 }, { 13, 33, 17 },
-                                    { 61, 130, 40 }, { 6, 64, 1500 } };
+    static const int sizes[][3] = {
+        { 1, 1, 1 },   { 7, 10, 3 },   { 64, 10, 84 },  { 1, 70, 33 },
+        { 50, 1, 40 }, { 13, 33, 17 }, { 61, 130, 40 }, { 6, 64, 1500 }
+    };
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int form = 0; form < 8; form++) {
-            ContractCase t = product(dim_of(sizes[s][0]), dim_of(sizes[s][1]), dim_of(sizes[s][2]), form & 1, form & 2, form & 4);
+            ContractCase t = product(dim_of(sizes[s][0]), dim_of(sizes[s][1]), dim_of(sizes[s][2]),
+                                     form & 1, form & 2, form & 4);
             t.post = (CasePost)draw(&r, POST_COUNT);
             check_case(&t, levels[form % 4], 1, &r);
         }
 }
 
-/* A matrix too large for the first cache times a vector: sums stay in memory while rows stream by. Rows that meet in few sets of a
- * cache: a panel of columns that are neighbours already. */
+/* A matrix too large for the first cache times a vector: sums stay in memory while rows stream by.
+ * Rows that meet in few sets of a cache: a panel of columns that are neighbours already. */
 static void test_streams_and_copies(void **state)
 {
     (void)state;
@@ -313,7 +325,8 @@ static void test_blocks(void **state)
     (void)state;
     Random r = { 2 };
     for (int form = 0; form < 8; form++) {
-        ContractCase t = product(dim_of(90), dim_of(70), dim_of(2500), form & 1, form & 2, form & 4);
+        ContractCase t = product(dim_of(90), dim_of(70), dim_of(2500), form & 1, form & 2,
+                                 form & 4);
         t.post = form & 1 ? POST_RESIDUAL : POST_LONG;
         check_case(&t, levels[form % 3], 1, &r);
     }
@@ -340,7 +353,8 @@ static void test_batch(void **state)
 }
 
 /* y[b, oh, ow, oc] = sum x[b, oh*s + kh, ow*s + kw, ic] w[kh, kw, ic, oc], x with its border. */
-static ContractCase convolution(Dim b, int64_t size, int64_t ic, int64_t oc, int64_t kernel, int64_t s)
+static ContractCase convolution(Dim b, int64_t size, int64_t ic, int64_t oc, int64_t kernel,
+                                int64_t s)
 {
     int64_t out = (size - kernel) / s + 1;
     ContractCase t = { .a = DT_F32, .b = DT_F32, .c = DT_F32 };
@@ -389,8 +403,10 @@ static void test_convolutions(void **state)
     (void)state;
     Random r = { 4 };
     for (int i = 0; i < 3; i++) {
-        ContractCase small = convolution((Dim){ 5, 1 }, 12, 1, 6, 5, 1), wide = convolution(dim_of(2), 9, 8, 40, 3, 2);
-        ContractCase inner = convolution_inner((Dim){ 37, 1 }, 8, 3, 7, 3), dw = weight_gradient((Dim){ 37, 1 }, 8, 3, 7, 3);
+        ContractCase small = convolution((Dim){ 5, 1 }, 12, 1, 6, 5, 1),
+                     wide = convolution(dim_of(2), 9, 8, 40, 3, 2);
+        ContractCase inner = convolution_inner((Dim){ 37, 1 }, 8, 3, 7, 3),
+                     dw = weight_gradient((Dim){ 37, 1 }, 8, 3, 7, 3);
         ContractCase point = convolution(dim_of(3), 7, 20, 33, 1, 1);
         small.post = wide.post = inner.post = point.post = (CasePost)i;
         check_case(&small, levels[i], 4, &r);
@@ -399,7 +415,8 @@ static void test_convolutions(void **state)
         check_case(&dw, levels[i], 20 + 17 * (i & 1), &r);
         check_case(&point, levels[i], 1, &r);
     }
-    ContractCase large = convolution_inner((Dim){ 64, 1 }, 20, 12, 3, 2); /* beyond the second cache */
+    ContractCase large = convolution_inner((Dim){ 64, 1 }, 20, 12, 3,
+                                           2); /* beyond the second cache */
     check_case(&large, "native", 64, &r);
 }
 
@@ -410,7 +427,12 @@ static void test_guards(void **state)
     Random r = { 5 };
     for (int swap = 0; swap < 2; swap++)
         for (int i = 0; i < 4; i++) {
-            ContractCase t = { .a = DT_F32, .b = DT_F32, .c = DT_F32, .guarded = true, .guard_lo = 1, .guard_hi = 20 };
+            ContractCase t = { .a = DT_F32,
+                               .b = DT_F32,
+                               .c = DT_F32,
+                               .guarded = true,
+                               .guard_lo = 1,
+                               .guard_hi = 20 };
             case_axis(&t, dim_of(19), false, swap ? 1 : 5, 0, swap ? 1 : 24);
             case_axis(&t, dim_of(24), false, 0, swap ? 15 : 1, swap ? 19 : 1);
             case_axis(&t, dim_of(3), true, swap ? 1 : 5, swap ? 5 : 120, 0);
@@ -463,7 +485,9 @@ static void test_dtypes(void **state)
 /* Random numbers of axes, orders of storage and overlaps. */
 static ContractCase random_case(Random *r)
 {
-    ContractCase t = { .a = DT_F32, .b = DT_F32, .c = DT_F32, .post = (CasePost)draw(r, POST_COUNT) };
+    ContractCase t = {
+        .a = DT_F32, .b = DT_F32, .c = DT_F32, .post = (CasePost)draw(r, POST_COUNT)
+    };
     int64_t elements = 1;
     t.n_axes = 2 + draw(r, 5);
     for (uint32_t i = 0; i < t.n_axes; i++) {
@@ -478,7 +502,10 @@ static ContractCase random_case(Random *r)
     for (int o = 0; o < 3; o++) { /* dense storage in a random order of the axes it has */
         uint32_t order[KERNEL_MAX_AXES], n = 0;
         for (uint32_t i = 0; i < t.n_axes; i++)
-            if (o == 2 ? !t.axes[i].reduced : t.axes[i].reduced || draw(r, 10) < (o == 0 ? i % 2 ? 9 : 1 : i % 2 ? 1 : 9))
+            if (o == 2 ? !t.axes[i].reduced
+                       : t.axes[i].reduced || draw(r, 10) < (o == 0  ? i % 2 ? 9 : 1
+                                                             : i % 2 ? 1
+                                                                     : 9))
                 order[n++] = i;
         int64_t stride = 1;
         for (uint32_t i = n; i > 0; i--) {
@@ -505,9 +532,11 @@ static void test_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products), cmocka_unit_test(test_streams_and_copies), cmocka_unit_test(test_blocks),       cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_convolutions), cmocka_unit_test(test_guards),   cmocka_unit_test(test_shared_axes),
-        cmocka_unit_test(test_dtypes),   cmocka_unit_test(test_random),
+        cmocka_unit_test(test_products),     cmocka_unit_test(test_streams_and_copies),
+        cmocka_unit_test(test_blocks),       cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_convolutions), cmocka_unit_test(test_guards),
+        cmocka_unit_test(test_shared_axes),  cmocka_unit_test(test_dtypes),
+        cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
