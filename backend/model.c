@@ -155,6 +155,16 @@ static int64_t plan_cost(const Layout *l, const Plan *plan)
     return ns < 1e15 ? (int64_t)ns : (int64_t)1e15;
 }
 
+/* The examples that a call takes at most; exactly, when the entry is pinned. */
+static int64_t most_items(const Entry *entry)
+{
+    const Graph *g = entry->graph;
+    for (uint32_t i = 0; i < g->inputs.n && entry->pinned; i++)
+        if (g->inputs.at[i].shape.rank)
+            return g->inputs.at[i].shape.dim[0].n;
+    return g->batch_max > 0 ? g->batch_max : 1;
+}
+
 static DlrtEntry entry_of(Layout *l, const Plan *plan)
 {
     const Graph *g = plan->entry->graph;
@@ -182,7 +192,7 @@ static DlrtEntry entry_of(Layout *l, const Plan *plan)
             outputs[n_outputs++] = value_of(o->name, graph_dtype(g, o->node), graph_shape(g, o->node), 0);
     }
     return (DlrtEntry){ .name = plan->entry->name, .items = items, .operands = operands, .inputs = inputs, .outputs = outputs,
-                        .max_batch = g->batch_max > 0 ? g->batch_max : 1, .cost = plan_cost(l, plan),
+                        .max_batch = most_items(plan->entry), .cost = plan_cost(l, plan),
                         .item_count = plan->items.n, .operand_count = n_operands, .input_count = g->inputs.n,
                         .output_count = n_outputs, .flags = flags };
 }
@@ -206,20 +216,25 @@ static void lay_out_tensors(Layout *l)
     l->m->tensor_count = u->tensors.n;
 }
 
-static uint32_t field_number(Layout *l, const Input *in)
+/* A pinned entry has its batch as a plain extent; as a field it is an array of examples like any other. */
+static uint32_t field_number(Layout *l, const Entry *entry, const Input *in)
 {
     for (uint32_t i = 0; i < l->fields.n; i++)
         if (!strcmp(l->fields.at[i].value.name, in->name))
             return i;
-    vec_push(l->a, &l->fields, (DlrtField){ .value = value_of(in->name, in->dtype, &in->shape, in->bound) });
+    DlrtField f = { .value = value_of(in->name, in->dtype, &in->shape, in->bound) };
+    if (entry->pinned && f.value.rank && !f.value.batch[0])
+        f.value.batch[0] = 1;
+    vec_push(l->a, &l->fields, f);
     return l->fields.n - 1;
 }
 
-static const uint32_t *fields_of(Layout *l, const Graph *g)
+static const uint32_t *fields_of(Layout *l, const Entry *entry)
 {
+    const Graph *g = entry->graph;
     uint32_t *fields = arena_new_array(l->a, uint32_t, g->inputs.n);
     for (uint32_t i = 0; i < g->inputs.n; i++)
-        fields[i] = field_number(l, &g->inputs.at[i]);
+        fields[i] = field_number(l, entry, &g->inputs.at[i]);
     return fields;
 }
 
@@ -234,7 +249,7 @@ static void lay_out_updates(Layout *l)
             const Entry *entry = l->p->plans.at[e].entry;
             if (strcmp(entry->name, r->updates.at[i].entry))
                 continue;
-            updates[n++] = (DlrtUpdate){ r->updates.at[i].name, fields_of(l, entry->graph), e, (uint32_t)r->updates.at[i].times };
+            updates[n++] = (DlrtUpdate){ r->updates.at[i].name, fields_of(l, entry), e, (uint32_t)r->updates.at[i].times };
         }
     l->m->updates = updates;
     l->m->update_count = n;
@@ -277,7 +292,7 @@ static void add_metric(Layout *l, Metrics *metrics, const char *name, uint32_t e
             metric.first = metrics->at[i].first;
     if (metric.first == l->m->sum_count)
         l->m->sum_count += sum_count(plan);
-    metric.fields = fields_of(l, plan->entry->graph);
+    metric.fields = fields_of(l, plan->entry);
     vec_push(l->a, metrics, metric);
 }
 
@@ -353,7 +368,12 @@ static void fill_recipe(Layout *l)
 {
     const Recipe *r = &l->p->unit->recipe;
     DlrtModel *m = l->m;
-    m->batch = r->present ? r->batch : 0;
+    m->batch = 0;
+    for (uint32_t i = 0; i < m->update_count; i++) {
+        int64_t most = m->entries[m->updates[i].entry].max_batch;
+        int64_t wanted = r->batch > 0 && r->batch < most ? r->batch : most;
+        m->batch = i && m->batch < wanted ? m->batch : wanted;
+    }
     m->steps = r->steps > 0 ? r->steps : 0;
     m->epochs = r->epochs > 0 ? r->epochs : 0;
     m->seed = r->seed;

@@ -77,6 +77,7 @@ static bool read_columns(Pipeline *p, const AstArg *a, DataStage *st)
     const AstExpr *x = a->value;
     DataColumns c = { .field = a->name.text, .first = -1 };
     bool many = x && is_call(x, "cols");
+    c.many = many;
     if (!x || (!many && !is_call(x, "col")) || x->call.n_args < 1 || !x->call.args[0].value)
         return fail_stage(p, a->loc,
                           "a field of a table is cols(from..to), col(number) or col(\"name\")");

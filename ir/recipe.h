@@ -11,6 +11,7 @@ typedef struct {
     const char *field;
     int64_t first, last; /* half open; first < 0 when by name */
     const char *column;
+    bool many; /* cols(..): an item has an axis of columns, also when there is one */
 } DataColumns;
 
 /* An in-memory field: table(x=[[1, 2], [3, 4]]). */

@@ -1,0 +1,149 @@
+/* engine.c: from a file to a model that can run: elaborate, compile, link in memory, initialise.
+ *
+ * The hash of the program is taken before any pass, so that it says what the model computes and not
+ * how; a checkpoint of another program is refused by it even where all tensors agree (tanh for
+ * relu). */
+#include "driver/engine.h"
+
+#include "ir/text.h"
+#include "runtime/checksum.h"
+#include "runtime/host/progress.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *folder_of(Arena *a, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? arena_strndup(a, path, (size_t)(slash - path)) : ".";
+}
+
+static bool is_finish(const Unit *u, const char *name)
+{
+    for (uint32_t i = 0; i < u->recipe.metrics.n; i++)
+        if (u->recipe.metrics.at[i].finish && !strcmp(u->recipe.metrics.at[i].finish, name))
+            return true;
+    return false;
+}
+
+static uint64_t hash_text(const char *text)
+{
+    DlrtChecksum c = dlrt_checksum_new();
+    dlrt_checksum_add(&c, text, strlen(text));
+    return dlrt_checksum_end(&c);
+}
+
+static void hash_programs(Engine *e)
+{
+    uint64_t program = 0, steps = 0;
+    for (uint32_t i = 0; i < e->unit->entries.n; i++) {
+        const Entry *x = &e->unit->entries.at[i];
+        bool model =
+            !strcmp(x->name, "eval") || (x->kind == ENTRY_EXPORT && !is_finish(e->unit, x->name));
+        if (!model && x->kind != ENTRY_STEP)
+            continue;
+        const char *text = graph_text(e->run->arena, x->graph, TEXT_EXACT);
+        uint64_t *hash = model ? &program : &steps;
+        *hash = *hash * UINT64_C(0x9e3779b97f4a7c15) + hash_text(text);
+    }
+    snprintf(e->program, sizeof e->program, "%016llx", (unsigned long long)program);
+    snprintf(e->steps, sizeof e->steps, "%016llx", (unsigned long long)steps);
+}
+
+static bool load_unit(Engine *e, const FrontendOptions *fo)
+{
+    Compiler *cx = e->run->cx;
+    PipelineOptions p = { .verify = true };
+    e->unit = frontend_load(cx, e->path, fo);
+    if (!e->unit || cx->errors)
+        return false;
+    hash_programs(e);
+    return pipeline_run(e->unit, &p, NULL) && !cx->errors;
+}
+
+static bool start_context(Engine *e)
+{
+    long long threads = 0, seed = (long long)e->model->seed;
+    if (!option_number(&e->run->options, OPT_THREADS, 1, 4096, &threads))
+        return false;
+    if (!e->unit->recipe.present && !option_number(&e->run->options, OPT_SEED, 0, INT64_MAX, &seed))
+        return false;
+    int rc = dlrt_init(e->model, e->model->abi, NULL, 0, (uint64_t)seed, &e->cx);
+    if (!rc && threads)
+        rc = dlrt_set_threads(e->cx, (int)threads, NULL, NULL);
+    if (rc)
+        diag_report(e->run->cx, rc == DLRT_E_NOMEM ? DIAG_E0609 : DIAG_E0802, 0, "%s",
+                    e->cx ? dlrt_message(e->cx) : dlrt_error(rc));
+    return !rc;
+}
+
+int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
+{
+    *e = (Engine){ .run = r, .path = path, .folder = folder_of(r->arena, path) };
+    long long threads = 0;
+    if (!run_target(r, "native", &e->target) ||
+        !option_number(&r->options, OPT_THREADS, 1, 4096, &threads))
+        return EXIT_USAGE;
+    double start = host_clock();
+    fo->probe = data_probe;
+    fo->user = e;
+    bool ok = load_unit(e, fo);
+    e->load_seconds = host_clock() - start;
+    if (ok && (e->session = session_new(e->unit, &e->target, engine_call))) {
+        e->model = session_model(e->session);
+        ok = start_context(e);
+    }
+    if (ok && e->cx)
+        return 0;
+    int code = run_finish(r);
+    return code ? code : EXIT_INTERNAL;
+}
+
+void engine_close(Engine *e)
+{
+    for (uint32_t i = 0; i < e->data.n; i++)
+        host_data_free(&e->data.at[i].data);
+    dlrt_free(e->cx);
+    session_free(e->session);
+}
+
+const char *engine_checkpoint_path(Engine *e)
+{
+    const Recipe *r = &e->unit->recipe;
+    if (r->checkpoint_path)
+        return r->checkpoint_path;
+    char *path = arena_printf(e->run->arena, "./%s.safetensors",
+                              r->present && r->name ? r->name : e->unit->name);
+    for (char *c = path; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return path;
+}
+
+uint32_t engine_entry(const Engine *e, const char *name)
+{
+    for (uint32_t i = 0; i < e->model->entry_count; i++)
+        if (!strcmp(e->model->entries[i].name, name))
+            return i;
+    return DLRT_NONE;
+}
+
+bool engine_is_export(const Engine *e, uint32_t entry)
+{
+    const char *name = e->model->entries[entry].name;
+    const Entry *x = unit_entry(e->unit, name);
+    return x && x->kind == ENTRY_EXPORT && !is_finish(e->unit, name);
+}
+
+void engine_report_host(Engine *e, LocId loc, const HostError *error)
+{
+    const DiagRow *row = diag_find(error->code);
+    DiagCode code = row ? (DiagCode)(row - diag_rows) : DIAG_E0602;
+    diag_report(e->run->cx, code, loc, "%s", error->text);
+}
+
+void engine_report_runtime(Engine *e, DiagCode code, int rc)
+{
+    const char *message = dlrt_message(e->cx);
+    diag_report(e->run->cx, code, 0, "%s", *message ? message : dlrt_error(rc));
+}

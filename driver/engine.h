@@ -1,0 +1,66 @@
+/* engine.h: a model compiled in this process, with its context and its data: what every verb of
+ * dlrun stands on. */
+#ifndef DLCC_DRIVER_ENGINE_H
+#define DLCC_DRIVER_ENGINE_H
+#include "backend/session.h"
+#include "driver/load.h"
+#include "runtime/dlrt.h"
+#include "runtime/host/host.h"
+
+/* A source of data that was read: as the stages left it, or raw while only its fields were asked
+ * for. */
+typedef struct {
+    const char *name;
+    HostData data;
+    bool ready; /* all stages are done */
+} EngineData;
+
+typedef struct {
+    Run *run;
+    const char *path;   /* the .dl file */
+    const char *folder; /* of it: where its data is looked for */
+    Unit *unit;
+    Session *session;
+    const DlrtModel *model;
+    DlrtContext *cx;
+    Target target;
+    double load_seconds; /* reading, elaborating, passes */
+    char program[20];    /* hash of what the model computes, in eval mode, before any pass */
+    char steps[20];      /* the same of the training steps */
+    VEC(EngineData) data;
+} Engine;
+
+/* Compiles the file and initialises parameters from the seed. Options as in `fo`, which is
+ * completed here. An exit code: 0, or what the diagnostics, printed already, lead to. */
+int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *out);
+void engine_close(Engine *e);
+
+/* ./NAME.safetensors, or where the recipe says. */
+const char *engine_checkpoint_path(Engine *e);
+/* Number of the entry, or DLRT_NONE. */
+uint32_t engine_entry(const Engine *e, const char *name);
+/* Exports that a person may call, in the order of the file. */
+bool engine_is_export(const Engine *e, uint32_t entry);
+/* Records a failure of the host library, or of the runtime (its message), as a diagnostic. */
+void engine_report_host(Engine *e, LocId loc, const HostError *error);
+void engine_report_runtime(Engine *e, DiagCode code, int rc);
+/* Names of the classes that the label `field` of a source has, or NULL. */
+const char *const *engine_classes(Engine *e, int *out_n);
+
+/* ---- data.c ---- */
+
+/* The rows that a recipe's view names. Reads the source and runs its stages when first asked;
+ * statistics of the recipe's source are fitted and written into the context. False: diagnostics are
+ * recorded. */
+bool data_open(Engine *e, const DataView *view, HostView *out_view);
+/* The frontend's question what the fields of a source are; `user` is the Engine. */
+int data_probe(void *user, const DataSource *source, FrontendField *fields, int max);
+/* The folder or file a source was read from, for people; its name where there is none. */
+const char *data_origin(Engine *e, const char *source);
+
+/* ---- calls.c ---- */
+
+/* The runtime's calls by name, NULL when there is none. */
+DlrtCall *engine_call(const char *symbol);
+
+#endif

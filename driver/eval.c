@@ -1,0 +1,251 @@
+/* eval.c: metrics over whole splits, and the verb `eval`.
+ *
+ * An entry gives sums over the items of a batch; they are added up in double in the order of the
+ * data, the partial last batch included, and divided by the number of items once. What stands
+ * around the means (exp for perplexity) is an entry of its own, run once. */
+#include "driver/eval.h"
+
+#include "driver/checkpoint.h"
+#include "driver/feed.h"
+#include "driver/verbs.h"
+#include "runtime/host/progress.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A metric that is the mean of bools: the one value it is computed from, followed back through
+ * numbers, is a bool. */
+static bool is_share(const Engine *e, const Metric *m)
+{
+    const Entry *x = unit_entry(e->unit, m->entry);
+    if (m->finish || !x || x->graph->outputs.n != 1)
+        return false;
+    const Graph *g = x->graph;
+    NodeId at = g->outputs.at[0].node;
+    while (dtype_is_float(graph_dtype(g, at))) {
+        NodeId next = NODE_NONE;
+        for (uint32_t i = 0; i < graph_node(g, at)->count; i++) {
+            NodeId in = graph_operand(g, at, i);
+            if (!graph_shape(g, in)->rank && !graph_node(g, in)->count)
+                continue; /* a number: a divisor, a weight */
+            if (next != NODE_NONE && next != in)
+                return false;
+            next = in;
+        }
+        if (next == NODE_NONE)
+            return false;
+        at = next;
+    }
+    return graph_dtype(g, at) == DT_BOOL;
+}
+
+static bool open_metric(Eval *v, const Metric *m)
+{
+    Engine *e = v->engine;
+    EvalMetric out = { .name = m->name,
+                       .loc = m->loc,
+                       .entry = engine_entry(e, m->entry),
+                       .finish = DLRT_NONE,
+                       .percent = is_share(e, m),
+                       .value = NAN };
+    if (m->finish)
+        out.finish = engine_entry(e, m->finish);
+    const DlrtEntry *x = &e->model->entries[out.entry];
+    if (x->input_count) {
+        const DlrtValue *values[DLRT_MAX_VALUES];
+        HostView view;
+        if (!m->on.source) {
+            diag_report(e->run->cx, DIAG_E0623, m->loc,
+                        "the metric `%s` needs data: `on data.part`", m->name);
+            return false;
+        }
+        for (uint32_t i = 0; i < x->input_count; i++)
+            values[i] = &x->inputs[i];
+        if (!data_open(e, &m->on, &view) ||
+            !feed_open(e, &view, values, x->input_count, x->max_batch, false, m->loc, &out.loader))
+            return false;
+    }
+    vec_push(e->run->arena, &v->metrics, out);
+    return true;
+}
+
+bool eval_open(Engine *e, bool with_loss, Eval *out)
+{
+    const Recipe *r = &e->unit->recipe;
+    *out = (Eval){ .engine = e };
+    Metric loss = { .name = "loss", .on = r->on, .entry = "eval", .loc = r->loc };
+    bool own = false;
+    for (uint32_t i = 0; i < r->metrics.n; i++)
+        own |= !strcmp(r->metrics.at[i].name, "loss");
+    bool ok = !with_loss || own || engine_entry(e, "eval") == DLRT_NONE || open_metric(out, &loss);
+    for (uint32_t i = 0; ok && i < r->metrics.n; i++)
+        ok = open_metric(out, &r->metrics.at[i]);
+    return ok;
+}
+
+void eval_close(Eval *v)
+{
+    for (uint32_t i = 0; i < v->metrics.n; i++)
+        host_loader_free(v->metrics.at[i].loader);
+}
+
+static bool fail_run(Eval *v, const EvalMetric *m, int rc)
+{
+    Engine *e = v->engine;
+    DiagCode code = rc == DLRT_E_LABEL ? DIAG_E0908 : rc == DLRT_E_SIZE ? DIAG_E0490 : DIAG_E0604;
+    const char *message = dlrt_message(e->cx);
+    diag_report(e->run->cx, code, m->loc, "the metric `%s`: %s", m->name,
+                *message ? message : dlrt_error(rc));
+    return false;
+}
+
+/* One call; the sums of the batch are added to sums[]. */
+static bool add_batch(Eval *v, const EvalMetric *m, int64_t items, const void *const *inputs,
+                      double *sums)
+{
+    Engine *e = v->engine;
+    const DlrtEntry *x = &e->model->entries[m->entry];
+    union {
+        float f32;
+        double f64;
+    } value[DLRT_MAX_VALUES];
+    void *outputs[DLRT_MAX_VALUES];
+    for (uint32_t i = 0; i < x->output_count; i++)
+        outputs[i] = &value[i];
+    if (x->flags & DLRT_ENTRY_PINNED && items != x->max_batch) {
+        diag_report(
+            e->run->cx, DIAG_E0490, m->loc,
+            "the metric `%s` on a last batch of %lld: its program needs batches of exactly %lld",
+            m->name, (long long)items, (long long)x->max_batch);
+        return false;
+    }
+    int rc = dlrt_call_entry(e->cx, m->entry, items, inputs, outputs);
+    if (rc)
+        return fail_run(v, m, rc);
+    for (uint32_t i = 0; i < x->output_count; i++)
+        sums[i] += x->outputs[i].dtype == DLRT_F64 ? value[i].f64 : (double)value[i].f32;
+    return true;
+}
+
+static bool finish_metric(Eval *v, EvalMetric *m, const double *sums, double weight)
+{
+    Engine *e = v->engine;
+    m->value = sums[0] / weight;
+    if (m->finish == DLRT_NONE)
+        return true;
+    const DlrtEntry *x = &e->model->entries[m->finish];
+    union {
+        float f32;
+        double f64;
+    } in[DLRT_MAX_VALUES], value = { .f64 = 0 };
+    const void *inputs[DLRT_MAX_VALUES];
+    for (uint32_t i = 0; i < x->input_count; i++) {
+        const char *name = x->inputs[i].name; /* m0, m1, ..., weight */
+        double number = name[0] == 'm' ? sums[strtoul(name + 1, NULL, 10)] / weight : weight;
+        dlrt_convert(&in[i], x->inputs[i].dtype, &number, DLRT_F64, 1);
+        inputs[i] = &in[i];
+    }
+    int rc = dlrt_call_entry(e->cx, m->finish, 1, inputs, (void *[]){ &value });
+    if (rc)
+        return fail_run(v, m, rc);
+    m->value = x->outputs[0].dtype == DLRT_F64 ? value.f64 : (double)value.f32;
+    return true;
+}
+
+static bool run_metric(Eval *v, EvalMetric *m)
+{
+    Engine *e = v->engine;
+    const DlrtEntry *x = &e->model->entries[m->entry];
+    double sums[DLRT_MAX_VALUES] = { 0 }, weight = 0;
+    HostBatch batch;
+    HostError error;
+    HostLoaderStatus status = HOST_LOADER_END;
+    if (!m->loader) {
+        weight = (double)(x->flags & DLRT_ENTRY_PINNED ? x->max_batch : 1);
+        return add_batch(v, m, (int64_t)weight, NULL, sums) && finish_metric(v, m, sums, weight);
+    }
+    while ((status = host_loader_next(m->loader, &batch, &error)) == HOST_LOADER_BATCH) {
+        if (!add_batch(v, m, batch.count, (const void *const *)batch.inputs, sums))
+            return false;
+        weight += (double)batch.count;
+    }
+    if (status == HOST_LOADER_FAILED) {
+        engine_report_host(e, m->loc, &error);
+        return false;
+    }
+    return finish_metric(v, m, sums, weight);
+}
+
+bool eval_run(Eval *v)
+{
+    for (uint32_t i = 0; i < v->metrics.n; i++)
+        if (!run_metric(v, &v->metrics.at[i]))
+            return false;
+    v->engine->cx->clock.evals += 1;
+    return true;
+}
+
+const EvalMetric *eval_find(const Eval *v, const char *name)
+{
+    for (uint32_t i = 0; i < v->metrics.n; i++)
+        if (!strcmp(v->metrics.at[i].name, name))
+            return &v->metrics.at[i];
+    return NULL;
+}
+
+const char *eval_text(const Eval *v)
+{
+    Arena *a = v->engine->run->arena;
+    char *text = arena_printf(a, "%s", "");
+    for (uint32_t i = 0; i < v->metrics.n; i++) {
+        const EvalMetric *m = &v->metrics.at[i];
+        char number[HOST_NUMBER_SIZE];
+        if (m->percent)
+            snprintf(number, sizeof number, "%.1f %%", 100 * m->value);
+        else
+            host_format_value(number, m->value);
+        text = arena_printf(a, "%s  %s %s", text, m->name, number);
+    }
+    return text;
+}
+
+/* ---- dlrun eval ---- */
+
+static bool print_values(Run *r, const Eval *v)
+{
+    for (uint32_t i = 0; i < v->metrics.n; i++) {
+        const EvalMetric *m = &v->metrics.at[i];
+        if (!option_given(&r->options, OPT_JSON))
+            printf("%s %.9g\n", m->name, m->value);
+        else if (!host_event_metric(stdout, (int64_t)v->engine->cx->clock.step,
+                                    (int64_t)v->engine->cx->clock.epoch, m->name, m->value))
+            return false;
+    }
+    return true;
+}
+
+int verb_eval(Run *r)
+{
+    const char *path = run_file(r, 1);
+    if (!path)
+        return EXIT_USAGE;
+    FrontendOptions fo = run_frontend_options(r);
+    Engine e;
+    Eval v = { 0 };
+    int code = engine_open(r, path, &fo, &e);
+    if (!code) {
+        bool ok = e.unit->recipe.present;
+        if (!ok)
+            diag_report(r->cx, DIAG_E0419, 0, "%s has no `train` block for %s, and so no metrics",
+                        path, e.unit->name);
+        ok = ok && eval_open(&e, true, &v) && require_parse(r, &v) &&
+             checkpoint_load_weights(&e, NULL) && eval_run(&v) && print_values(r, &v);
+        if (ok)
+            require_check(r, &v, NAN);
+        code = run_finish(r);
+    }
+    eval_close(&v);
+    engine_close(&e);
+    return code;
+}
