@@ -251,6 +251,8 @@ Binding *scope_find_local(Scope *s, const char *name);
 Val scope_lookup(Elab *e, Scope *s, const AstName *name);
 /* The same, silent: VAL_NONE when there is none. */
 Val scope_lookup_quiet(Elab *e, Scope *s, const char *name);
+/* What the library and the compiler call so: VAL_NONE when nothing. */
+Val global_lookup(Elab *e, const char *name);
 Val module_lookup(Elab *e, Module *m, const char *name);
 void report_unknown(Elab *e, Scope *s, const char *what, const AstName *name);
 /* The dims `...` stands for here, or NULL. */

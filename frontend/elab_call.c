@@ -325,7 +325,8 @@ static Val call_grad(Elab *e, Fn *f, const Args *args, LocId loc)
 {
     Args own = { arena_new_array(e->a, Arg, args->n + 1), args->n };
     NodeId x = NODE_NONE;
-    memcpy(own.at, args->at, args->n * sizeof *args->at);
+    for (uint32_t i = 0; i < args->n; i++)
+        own.at[i] = args->at[i];
     if (f->wrt) {
         int64_t at = grad_position(e, f, args, loc);
         if (at < 0)
@@ -449,6 +450,11 @@ static Val eval_callee(Elab *e, const AstExpr *x, Scope *s)
     if (x->kind != AST_EXPR_NAME || !x->name.text)
         return eval(e, x, s);
     Val v = scope_lookup_quiet(e, s, x->name.text);
+    if (val_is_number(v) || v.kind == VAL_BOOL || v.kind == VAL_STORED || v.kind == VAL_TENSOR) {
+        Val global = global_lookup(e, x->name.text); /* an argument `pad` does not hide pad(..) */
+        if (global.kind == VAL_FN)
+            return global;
+    }
     if (v.kind != VAL_NONE)
         return v;
     report_unknown(e, s, "function", &x->name);
@@ -468,7 +474,8 @@ static Args with_first(Elab *e, const Args *args, Val first, LocId loc)
 {
     Args all = { arena_new_array(e->a, Arg, args->n + 1), args->n + 1 };
     all.at[0] = (Arg){ NULL, first, loc };
-    memcpy(all.at + 1, args->at, args->n * sizeof *args->at);
+    for (uint32_t i = 0; i < args->n; i++)
+        all.at[i + 1] = args->at[i];
     return all;
 }
 

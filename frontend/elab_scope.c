@@ -153,7 +153,7 @@ static Val word_value(Elab *e, const char *name)
     return clock_value(e, name);
 }
 
-static Val global_value(Elab *e, const char *name)
+Val global_lookup(Elab *e, const char *name)
 {
     for (uint32_t i = 0; i < e->std.n; i++) {
         Val v = module_lookup(e, e->std.at[i], name);
@@ -184,7 +184,7 @@ Val scope_lookup_quiet(Elab *e, Scope *s, const char *name)
         if (v.kind != VAL_NONE)
             return v;
     }
-    return global_value(e, name);
+    return global_lookup(e, name);
 }
 
 /* Every name that could have been meant. */
