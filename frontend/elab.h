@@ -225,6 +225,7 @@ struct Elab {
     VEC(const AstFn *) losses; /* of the recipe: their parameters are the fields of the data */
     Module *main;
     uint32_t std_first, std_last; /* sources of the library, the last excluded */
+    uint64_t defines_used;        /* bit i: -D number i meant something */
     bool data_failed;             /* its message says why dims are missing */
     /* where in the program we are */
     Instance *owner;
@@ -446,7 +447,7 @@ bool entry_batch(Elab *e, const AstFn *fn, Instance *owner, Scope *s);
 NodeId entry_result(Elab *e, Val v, const AstType *t, LocId loc);
 bool entry_export(Elab *e, const AstFn *fn);
 bool entry_init(Elab *e);
-const FrontendSetting *find_define(const Elab *e, const char *name);
+const FrontendSetting *find_define(Elab *e, const char *name);
 Val define_value(Elab *e, const FrontendSetting *d);
 NodeId clock_node(Elab *e, const char *field);
 

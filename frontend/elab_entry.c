@@ -9,11 +9,14 @@
 
 enum { DEFAULT_BATCH = 64 };
 
-const FrontendSetting *find_define(const Elab *e, const char *name)
+const FrontendSetting *find_define(Elab *e, const char *name)
 {
     for (uint32_t i = e->options->n_defines; i-- > 0;)
-        if (!strcmp(e->options->defines[i].name, name))
+        if (!strcmp(e->options->defines[i].name, name)) {
+            if (i < 64)
+                e->defines_used |= UINT64_C(1) << i;
             return &e->options->defines[i];
+        }
     return NULL;
 }
 

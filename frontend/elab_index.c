@@ -6,11 +6,11 @@
  * end. */
 #include "frontend/elab.h"
 
-typedef enum { ITEM_ALL, ITEM_SLICE, ITEM_AT, ITEM_GATHER } ItemKind;
+typedef enum { ITEM_ALL, ITEM_SLICE, ITEM_AT, ITEM_GATHER, ITEM_WINDOW } ItemKind;
 typedef struct {
     ItemKind kind;
-    int64_t from, to; /* SLICE; AT: from */
-    Val index;        /* GATHER */
+    int64_t from, to; /* SLICE; AT: from; WINDOW: to is the extent */
+    Val index;        /* GATHER; WINDOW: where it begins */
     LocId loc;
 } Item;
 
@@ -36,14 +36,43 @@ static bool is_runtime_index(Val v)
     return v.kind == VAL_TENSOR && !v.untyped;
 }
 
+/* p..p+n with a run-time p: the end is the sum of the beginning and a constant. */
+static bool window_item(Elab *e, Val v, Dim d, LocId loc, Item *out)
+{
+    double extent = -1;
+    NodeId to = v.range.to && v.range.to->kind == VAL_TENSOR ? v.range.to->node : NODE_NONE;
+    NodeId from = v.range.from && is_runtime_index(*v.range.from) ? v.range.from->node : NODE_NONE;
+    if (to != NODE_NONE && from != NODE_NONE && graph_node(e->g, to)->op == OP_add)
+        for (uint32_t i = 0; i < 2; i++)
+            if (graph_operand(e->g, to, i) == from &&
+                !b_is_splat(e->g, graph_operand(e->g, to, 1 - i), &extent))
+                extent = -1;
+    *out =
+        (Item){ ITEM_WINDOW, 0, (int64_t)extent, v.range.from ? *v.range.from : val_none(), loc };
+    if (extent < 0 || graph_shape(e->g, from)->rank) {
+        diag_report(e->cx, DIAG_E0338, loc_here(e, loc),
+                    "the extent of this slice is not known: between run-time positions it must "
+                    "have the form p..p+n");
+        return false;
+    }
+    if (d.k) {
+        e->wants_pin = true;
+        return false;
+    }
+    if (extent <= (double)d.n)
+        return true;
+    diag_report(e->cx, DIAG_E0314, loc_here(e, loc),
+                "a slice of %lld from an axis with %lld elements", (long long)extent,
+                (long long)d.n);
+    return false;
+}
+
 static bool slice_item(Elab *e, Val v, Dim d, LocId loc, Item *out)
 {
     *out = (Item){ ITEM_SLICE, 0, d.n, val_none(), loc };
     if ((v.range.from && is_runtime_index(*v.range.from)) ||
-        (v.range.to && is_runtime_index(*v.range.to))) {
-        unsupported(e, loc, "a slice between run-time positions");
-        return false;
-    }
+        (v.range.to && is_runtime_index(*v.range.to)))
+        return window_item(e, v, d, loc, out);
     if ((v.range.from && !position(e, *v.range.from, d, loc, "the start of a slice", &out->from)) ||
         (v.range.to && !position(e, *v.range.to, d, loc, "the end of a slice", &out->to)))
         return false;
@@ -173,6 +202,45 @@ static NodeId take_slices(Elab *e, NodeId x, const Item *items, uint32_t rank)
     return any ? b_slice(e->g, x, begin, end, step) : x;
 }
 
+static NodeId int_scalar(Elab *e, NodeId x, const Shape *shape)
+{
+    return b_spread_scalar(e->g, graph_dtype(e->g, x) == DT_I32 ? x : b_cast(e->g, x, DT_I32),
+                           shape);
+}
+
+static NodeId take_window(Elab *e, NodeId x, uint32_t axis, const Item *item)
+{
+    Shape extent = { .rank = 1, .dim = { dim_of(item->to) } };
+    NodeId index =
+        b_add(e->g, b_iota(e->g, &extent, 0, DT_I32), int_scalar(e, item->index.node, &extent));
+    AttrValue at = attr_i(axis);
+    return graph_emit(e->g, OP_gather, (NodeId[]){ x, index }, 2, &at, 1);
+}
+
+/* old with value at position..position+extent of the axis: each element looks whether it is meant.
+ */
+static NodeId put_window(Elab *e, NodeId old, uint32_t axis, const Item *item, NodeId value)
+{
+    Graph *g = e->g;
+    if (old == NODE_NONE || value == NODE_NONE)
+        return NODE_NONE;
+    Shape shape = *graph_shape(g, old), line = { .rank = 1, .dim = { shape.dim[axis] } },
+          column = { .rank = shape.rank };
+    for (uint32_t i = 0; i < shape.rank; i++)
+        column.dim[i] = i == axis ? shape.dim[axis] : dim_of(1);
+    NodeId offset = b_sub(g, b_iota(g, &line, 0, DT_I32), int_scalar(e, item->index.node, &line));
+    NodeId zero = b_splat(g, DT_I32, &line, 0),
+           last = b_splat(g, DT_I32, &line, (double)(item->to - 1));
+    NodeId inside =
+        b_binary(g, OP_and, b_binary(g, OP_ge, offset, zero), b_binary(g, OP_le, offset, last));
+    NodeId clamped = b_binary(g, OP_minimum, b_binary(g, OP_maximum, offset, zero), last);
+    AttrValue at = attr_i(axis);
+    if (item->to > 1)
+        value = graph_emit(g, OP_gather, (NodeId[]){ value, clamped }, 2, &at, 1);
+    inside = node_broadcast(e, b_reshape(g, inside, &column), &shape);
+    return b_select(g, inside, node_broadcast(e, value, &shape), old);
+}
+
 Val eval_index(Elab *e, const AstExpr *x, Scope *s)
 {
     Val base = eval(e, x->index.base, s);
@@ -197,6 +265,8 @@ Val eval_index(Elab *e, const AstExpr *x, Scope *s)
          y != NODE_NONE;) { /* from the right, so that axes to the left keep their number */
         if (items[i].kind == ITEM_AT) {
             y = b_squeeze(e->g, y, i);
+        } else if (items[i].kind == ITEM_WINDOW) {
+            y = take_window(e, y, i, &items[i]);
         } else if (items[i].kind == ITEM_GATHER) {
             AttrValue axis = attr_i(i);
             y = graph_emit(e->g, OP_gather, (NodeId[]){ y, items[i].index.node }, 2, &axis, 1);
@@ -215,6 +285,10 @@ static NodeId replace(Elab *e, NodeId old, const Item *items, uint32_t axis, uin
         axis++;
     if (axis == rank || old == NODE_NONE)
         return value;
+    if (items[axis].kind == ITEM_WINDOW)
+        return put_window(
+            e, old, axis, &items[axis],
+            replace(e, take_window(e, old, axis, &items[axis]), items, axis + 1, rank, value));
     int64_t from = items[axis].from, to = items[axis].kind == ITEM_AT ? from + 1 : items[axis].to;
     int64_t n = graph_shape(e->g, old)->dim[axis].n;
     NodeId part[3];
@@ -239,11 +313,19 @@ Val assign_index(Elab *e, Val old, const AstIndex *index, uint32_t n, Val value,
     if (!read_items(e, &shape, index, n, s, loc, items))
         return val_error();
     for (uint32_t i = 0; i < shape.rank; i++) {
-        if (items[i].kind == ITEM_GATHER)
-            return unsupported(e, items[i].loc, "assignment at run-time positions");
+        bool one = items[i].kind == ITEM_AT;
+        if (items[i].kind == ITEM_GATHER && graph_shape(e->g, items[i].index.node)->rank)
+            return unsupported(e, items[i].loc, "assignment at several run-time positions");
+        if (items[i].kind == ITEM_GATHER) { /* one position: a window of one */
+            one = true;
+            items[i].kind = ITEM_WINDOW;
+            items[i].to = 1;
+        }
+        if (items[i].kind == ITEM_WINDOW)
+            part.dim[i] = dim_of(items[i].to);
         if (items[i].kind == ITEM_SLICE)
             part.dim[i] = dim_of(items[i].to - items[i].from);
-        if (items[i].kind == ITEM_AT)
+        if (one)
             part.dim[i] = dim_of(1);
         else
             dropped.dim[dropped.rank++] = part.dim[i];

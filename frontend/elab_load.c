@@ -268,6 +268,41 @@ static bool elaborate(Elab *e, const AstItem *model, const AstItem *train)
     return ok && entry_init(e);
 }
 
+static bool is_const(const Module *m, const char *name)
+{
+    for (uint32_t i = 0; i < m->file->n_items; i++) {
+        const AstItem *item = m->file->items[i];
+        if (item->kind == AST_ITEM_CONST && item->constant.name.text &&
+            !strcmp(item->constant.name.text, name))
+            return true;
+    }
+    return false;
+}
+
+/* One message for each -D that meant nothing. A part of the entries may leave dims out. */
+static bool check_defines(Elab *e, const AstLayer *model)
+{
+    const char *names[64];
+    uint32_t n = 0;
+    bool ok = true;
+    for (uint32_t i = 0; i < model->n_params && n < 64; i++)
+        if (model->params[i].name.text)
+            names[n++] = model->params[i].name.text;
+    for (uint32_t i = 0; i < e->options->n_defines && i < 64; i++) {
+        const char *name = e->options->defines[i].name;
+        if (e->defines_used >> i & 1 || !strcmp(name, "B") || is_const(e->main, name) ||
+            e->options->n_entries || e->options->no_training)
+            continue;
+        const char *near = diag_nearest(name, names, n);
+        diag_report(e->cx, DIAG_E0422, 0,
+                    near ? "-D %s: no dim, argument or constant is called so; did you mean `%s`?"
+                         : "-D %s: no dim, argument or constant is called so",
+                    name, near);
+        ok = false;
+    }
+    return ok;
+}
+
 static Unit *load(Elab *e, Module *m)
 {
     const AstItem *train, *model;
@@ -279,7 +314,8 @@ static Unit *load(Elab *e, Module *m)
     e->u = unit_new(e->cx, model->layer.name.text);
     e->g = e->scratch = graph_new(e->u, "scratch", 0);
     e->loops = "";
-    return elaborate(e, model, train) && !e->cx->errors ? e->u : NULL;
+    bool ok = elaborate(e, model, train) && check_defines(e, &model->layer);
+    return ok && !e->cx->errors ? e->u : NULL;
 }
 
 static const FrontendOptions no_options;

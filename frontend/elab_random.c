@@ -159,6 +159,20 @@ static Val call_bounded(BuiltinCall *q)
     return val_node(x);
 }
 
+/* Its operand; warns when that went through softmax or sigmoid already. */
+static Val call_as_logits(BuiltinCall *q)
+{
+    Elab *e = q->e;
+    NodeId x = arg_tensor(q, 0);
+    Op op = x == NODE_NONE ? OP_input : (Op)graph_node(e->g, x)->op;
+    if (op == OP_softmax || op == OP_sigmoid) {
+        uint32_t d = diag_report(e->cx, DIAG_W0301, loc_here(e, q->loc),
+                                 "this loss applies %s itself", op_defs[op]->name);
+        diag_add(e->cx, d, DIAG_LABEL, graph_node(e->g, x)->loc, "and so does this");
+    }
+    return q->at[0].val;
+}
+
 static Val call_jvp(BuiltinCall *q)
 {
     return unsupported(q->e, q->loc, "`jvp`");
@@ -170,6 +184,7 @@ static Val call_eigvals(BuiltinCall *q)
 }
 
 const Builtin mark_builtins[] = {
+    { "as_logits", "x", call_as_logits },
     { "bounded", "x, n", call_bounded },
     { "eigvals", "a", call_eigvals },
     { "frozen", "model", call_frozen },

@@ -28,6 +28,7 @@ static const DiagCode elsewhere[] = {
     DIAG_E0290, /* the reader of IR text: tests/ir */
     /* The builder's own rules, behind checks that speak of the source: tests/ir. */
     DIAG_E0301, DIAG_E0303, DIAG_E0310, DIAG_E0313, DIAG_E0320,
+    DIAG_E0422, /* a setting of the command line: test_elab */
     DIAG_E0503, /* the pass that differentiates: tests/passes */
     /* The readers of data: tests/host. */
     DIAG_E0601, DIAG_E0602, DIAG_E0603, DIAG_E0605, DIAG_E0606, DIAG_E0607, DIAG_E0608, DIAG_E0609,

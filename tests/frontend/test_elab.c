@@ -227,6 +227,43 @@ static void command_line_overrides(void **state)
     model_free(&m);
 }
 
+/* A cache of the last keys: x[p..p+n] = e with p known at run time, read back in a later call. */
+static void windows_at_run_time(void **state)
+{
+    (void)state;
+    Model m =
+        model_load("model M { state k: f32[5, 2] = zeros\n"
+                   "  export fn put(x: f32[2, 2], pos: i32) -> f32[5, 2] { k[pos..pos+2] = x; k }\n"
+                   "  export fn get(pos: i32) -> f32[3, 2] { k[pos..pos+3] }\n"
+                   "  export fn one(pos: i32) -> f32[5, 2] { a = k; a[pos, 1] = 9; a } }\n",
+                   NULL);
+    model_init(&m);
+    Value in[] = { model_input(&m, "put", 0, 1, (double[]){ 1, 2, 3, 4 }),
+                   model_input(&m, "put", 1, 1, (double[]){ 3 }) };
+    static const double after[] = { 0, 0, 0, 0, 0, 0, 1, 2, 3, 4 };
+    expect_numbers(model_run(&m, "put", in, 1, NULL), after, 10, 0);
+    Value pos = model_input(&m, "get", 0, 1, (double[]){ 2 });
+    expect_numbers(model_run(&m, "get", &pos, 1, NULL), after + 4, 6, 0);
+    expect_numbers(model_run(&m, "one", &pos, 1, NULL), (double[]){ 0, 0, 0, 0, 0, 9, 1, 2, 3, 4 },
+                   10, 0);
+    model_free(&m);
+}
+
+static void settings_without_effect(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "model M(width: int = 2) { export fn f(x: f32[B, width]) -> f32[B, width] { x } }\n";
+    FrontendSetting d = { "widht", "3" };
+    FrontendOptions o = { .defines = &d, .n_defines = 1 };
+    Compiler *cx = compiler_new();
+    assert_null(frontend_load_text(cx, "test.dl", text, sizeof text - 1, &o));
+    assert_int_equal(cx->diags.n, 1);
+    assert_int_equal(cx->diags.at[0].code, DIAG_E0422);
+    assert_non_null(strstr(cx->diags.at[0].message, "`width`"));
+    compiler_free(cx);
+}
+
 static void labels_are_bounded(void **state)
 {
     (void)state;
@@ -290,6 +327,8 @@ int main(void)
         cmocka_unit_test(state_is_written_in_training),
         cmocka_unit_test(batch_in_a_computed_dim_pins_it),
         cmocka_unit_test(command_line_overrides),
+        cmocka_unit_test(windows_at_run_time),
+        cmocka_unit_test(settings_without_effect),
         cmocka_unit_test(labels_are_bounded),
         cmocka_unit_test(f64_replaces_f32),
         cmocka_unit_test(no_program_hangs),

@@ -1,4 +1,5 @@
-/* test_elab_std.c: the library's losses, activations, layers and initial values against their formulas. */
+/* test_elab_std.c: the library's losses, activations, layers and initial values against their
+ * formulas. */
 #include "tests/frontend/elab_help.h"
 
 /* x = [-2, -0.5, 0, 1, 3], t = [0, 1, 0.25, 1, 0] for losses of pairs. */
@@ -71,10 +72,18 @@ static const struct {
     const char *name;
     double (*f)(double x);
 } activations[] = {
-    { "elu", f_elu },     { "gelu", f_gelu },   { "gelu_tanh", f_gelu_tanh },
-    { "leaky_relu", f_leaky }, { "log_sigmoid", f_log_sigmoid }, { "mish", f_mish },
-    { "relu", f_relu },   { "relu6", f_relu6 }, { "sigmoid", f_sigmoid },
-    { "silu", f_silu },   { "softplus", f_softplus }, { "tanh", tanh },
+    { "elu", f_elu },
+    { "gelu", f_gelu },
+    { "gelu_tanh", f_gelu_tanh },
+    { "leaky_relu", f_leaky },
+    { "log_sigmoid", f_log_sigmoid },
+    { "mish", f_mish },
+    { "relu", f_relu },
+    { "relu6", f_relu6 },
+    { "sigmoid", f_sigmoid },
+    { "silu", f_silu },
+    { "softplus", f_softplus },
+    { "tanh", tanh },
 };
 
 static void activations_are_their_formulas(void **state)
@@ -97,7 +106,8 @@ static void activations_are_their_formulas(void **state)
 static void expect_loss(const char *call, double want)
 {
     char text[256];
-    snprintf(text, sizeof text, "model M { export fn f(y: f32[B], t: f32[B]) -> f32 { %s } }\n", call);
+    snprintf(text, sizeof text, "model M { export fn f(y: f32[B], t: f32[B]) -> f32 { %s } }\n",
+             call);
     Model m = model_load(text, NULL);
     Value in[] = { model_input(&m, "f", 0, 5, x5), model_input(&m, "f", 1, 5, t5) };
     expect_numbers(model_run(&m, "f", in, 5, NULL), &want, 1, 1e-6);
@@ -132,7 +142,8 @@ static const double labels[] = { 0, 2, 1 };
 static void expect_classes(const char *call, double want)
 {
     char text[256];
-    snprintf(text, sizeof text, "model M { export fn f(l: f32[B, 3], y: u8[B]) -> f32 { %s } }\n", call);
+    snprintf(text, sizeof text, "model M { export fn f(l: f32[B, 3], y: u8[B]) -> f32 { %s } }\n",
+             call);
     Model m = model_load(text, NULL);
     Value in[] = { model_input(&m, "f", 0, 3, logits), model_input(&m, "f", 1, 3, labels) };
     expect_numbers(model_run(&m, "f", in, 3, NULL), &want, 1, 1e-6);
@@ -161,16 +172,18 @@ static void losses_of_classes(void **state)
     expect_classes("cross_entropy(l, y, ignore=2)", ignore);
     expect_classes("mean(cross_entropy(l, y, reduce=false))", ce);
     expect_classes("cross_entropy(rearrange(\"b v -> b 1 v\", l), rearrange(\"b -> b 1\", y))", ce);
-    expect_classes("kl(concat(zeros(B, 2) + 0.5, zeros(B, 1), axis=1), log_softmax(l)) + 0*mean(y == 1)", kl);
+    expect_classes(
+        "kl(concat(zeros(B, 2) + 0.5, zeros(B, 1), axis=1), log_softmax(l)) + 0*mean(y == 1)", kl);
 }
 
 /* ---- layers ---- */
 
-static void expect_layer(const char *layer, const char *type, const double *in, int64_t batch, const char *result,
-                         const double *want, int64_t n)
+static void expect_layer(const char *layer, const char *type, const double *in, int64_t batch,
+                         const char *result, const double *want, int64_t n)
 {
     char text[512];
-    snprintf(text, sizeof text, "model M { export fn f(x: %s) -> %s { x |> %s } }\n", type, result, layer);
+    snprintf(text, sizeof text, "model M { export fn f(x: %s) -> %s { x |> %s } }\n", type, result,
+             layer);
     Model m = model_load(text, NULL);
     model_init(&m);
     Value x = model_input(&m, "f", 0, batch, in);
@@ -178,8 +191,8 @@ static void expect_layer(const char *layer, const char *type, const double *in, 
     model_free(&m);
 }
 
-#define LAYER(layer, type, in, batch, result, ...)                                                \
-    expect_layer(layer, type, (double[])in, batch, result, (double[]){ __VA_ARGS__ },             \
+#define LAYER(layer, type, in, batch, result, ...)                                    \
+    expect_layer(layer, type, (double[])in, batch, result, (double[]){ __VA_ARGS__ }, \
                  sizeof((double[]){ __VA_ARGS__ }) / sizeof(double))
 #define LIST(...) { __VA_ARGS__ }
 
@@ -187,40 +200,53 @@ static void layers_compute(void **state)
 {
     (void)state;
     double s = sqrt(8. / 3 + 1e-5), r = sqrt((1 + 9 + 25) / 3. + 1e-6), g = sqrt(4 + 1e-5);
-    LAYER("Linear(2, init=constant(1))", "f32[B, 3]", LIST(1, 2, 3, 0, 0, 1), 2, "f32[B, 2]", 6, 6, 1, 1);
+    LAYER("Linear(2, init=constant(1))", "f32[B, 3]", LIST(1, 2, 3, 0, 0, 1), 2, "f32[B, 2]", 6, 6,
+          1, 1);
     LAYER("LayerNorm", "f32[B, 3]", LIST(1, 3, 5), 1, "f32[B, 3]", -2 / s, 0, 2 / s);
     LAYER("RMSNorm", "f32[B, 3]", LIST(1, 3, 5), 1, "f32[B, 3]", 1 / r, 3 / r, 5 / r);
-    LAYER("GroupNorm(2)", "f32[B, 4, 1, 1]", LIST(1, 5, 10, 6), 1, "f32[B, 4, 1, 1]", -2 / g, 2 / g, 2 / g, -2 / g);
-    LAYER("Conv1d(1, 2, init=constant(1))", "f32[B, 1, 4]", LIST(1, 2, 3, 4), 1, "f32[B, 1, 3]", 3, 5, 7);
-    LAYER("Conv1d(1, 2, stride=2, pad=1, init=constant(1))", "f32[B, 1, 4]", LIST(1, 2, 3, 4), 1, "f32[B, 1, 3]", 1, 5, 4);
-    LAYER("Conv1d(1, 2, dilation=2, init=constant(1))", "f32[B, 1, 4]", LIST(1, 2, 3, 4), 1, "f32[B, 1, 2]", 4, 6);
-    LAYER("Conv2d(2, 1, groups=2, init=constant(3))", "f32[B, 2, 1, 1]", LIST(1, 2), 1, "f32[B, 2, 1, 1]", 3, 6);
-    LAYER("ConvTranspose2d(1, 2, stride=2, init=constant(1))", "f32[B, 1, 1, 2]", LIST(1, 2), 1, "f32[B, 1, 2, 4]",
-          1, 1, 2, 2, 1, 1, 2, 2);
-    LAYER("ConvTranspose2d(1, 2, init=constant(1))", "f32[B, 1, 1, 2]", LIST(1, 2), 1, "f32[B, 1, 2, 3]", 1, 3, 2, 1, 3, 2);
-    LAYER("max_pool(2)", "f32[B, 1, 2, 4]", LIST(1, 5, 3, 2, 4, 0, -1, 7), 1, "f32[B, 1, 1, 2]", 5, 7);
-    LAYER("max_pool(3, stride=1, pad=1)", "f32[B, 1, 1, 3]", LIST(-1, -5, -3), 1, "f32[B, 1, 1, 3]", -1, -1, -3);
+    LAYER("GroupNorm(2)", "f32[B, 4, 1, 1]", LIST(1, 5, 10, 6), 1, "f32[B, 4, 1, 1]", -2 / g, 2 / g,
+          2 / g, -2 / g);
+    LAYER("Conv1d(1, 2, init=constant(1))", "f32[B, 1, 4]", LIST(1, 2, 3, 4), 1, "f32[B, 1, 3]", 3,
+          5, 7);
+    LAYER("Conv1d(1, 2, stride=2, pad=1, init=constant(1))", "f32[B, 1, 4]", LIST(1, 2, 3, 4), 1,
+          "f32[B, 1, 3]", 1, 5, 4);
+    LAYER("Conv1d(1, 2, dilation=2, init=constant(1))", "f32[B, 1, 4]", LIST(1, 2, 3, 4), 1,
+          "f32[B, 1, 2]", 4, 6);
+    LAYER("Conv2d(2, 1, groups=2, init=constant(3))", "f32[B, 2, 1, 1]", LIST(1, 2), 1,
+          "f32[B, 2, 1, 1]", 3, 6);
+    LAYER("ConvTranspose2d(1, 2, stride=2, init=constant(1))", "f32[B, 1, 1, 2]", LIST(1, 2), 1,
+          "f32[B, 1, 2, 4]", 1, 1, 2, 2, 1, 1, 2, 2);
+    LAYER("ConvTranspose2d(1, 2, init=constant(1))", "f32[B, 1, 1, 2]", LIST(1, 2), 1,
+          "f32[B, 1, 2, 3]", 1, 3, 2, 1, 3, 2);
+    LAYER("max_pool(2)", "f32[B, 1, 2, 4]", LIST(1, 5, 3, 2, 4, 0, -1, 7), 1, "f32[B, 1, 1, 2]", 5,
+          7);
+    LAYER("max_pool(3, stride=1, pad=1)", "f32[B, 1, 1, 3]", LIST(-1, -5, -3), 1, "f32[B, 1, 1, 3]",
+          -1, -1, -3);
     LAYER("avg_pool(2)", "f32[B, 1, 2, 2]", LIST(1, 5, 3, 1), 1, "f32[B, 1, 1, 1]", 2.5);
     LAYER("global_avg_pool", "f32[B, 2, 1, 2]", LIST(1, 5, 3, 1), 1, "f32[B, 2]", 3, 2);
     LAYER("global_max_pool", "f32[B, 2, 1, 2]", LIST(1, 5, 3, 1), 1, "f32[B, 2]", 5, 3);
     LAYER("dropout(0.5)", "f32[B, 2]", LIST(1, 5), 1, "f32[B, 2]", 1, 5);
     LAYER("normalize", "f32[B, 2]", LIST(3, 4), 1, "f32[B, 2]", 0.6, 0.8);
     LAYER("Embedding(3, 2, init=constant(4))", "i32[B]", LIST(2), 1, "f32[B, 2]", 4, 4);
-    LAYER("BatchNorm2d", "f32[B, 1, 1, 2]", LIST(2, 4), 1, "f32[B, 1, 1, 2]", 2 / sqrt(1 + 1e-5), 4 / sqrt(1 + 1e-5));
+    LAYER("BatchNorm2d", "f32[B, 1, 1, 2]", LIST(2, 4), 1, "f32[B, 1, 1, 2]", 2 / sqrt(1 + 1e-5),
+          4 / sqrt(1 + 1e-5));
 }
 
 /* The gates of the course: with weights of zero and a bias, z*h + (1 - z)*n. */
 static void recurrent_cells(void **state)
 {
     (void)state;
-    Model m = model_load("model M { layer g = GRUCell[1, 1]; layer l = LSTMCell[1, 1]; layer r = RNNCell[1, 1]\n"
-                         "  export fn f(x: f32[B, 1], h: f32[B, 1]) -> (f32[B, 1], f32[B, 1], f32[B, 1]) {\n"
-                         "    a, c = l(x, h, 2*h); g(x, h), a, r(x, h) } }\n", NULL);
+    Model m = model_load(
+        "model M { layer g = GRUCell[1, 1]; layer l = LSTMCell[1, 1]; layer r = RNNCell[1, 1]\n"
+        "  export fn f(x: f32[B, 1], h: f32[B, 1]) -> (f32[B, 1], f32[B, 1], f32[B, 1]) {\n"
+        "    a, c = l(x, h, 2*h); g(x, h), a, r(x, h) } }\n",
+        NULL);
     model_init(&m);
     for (uint32_t i = 0; i < m.u->tensors.n; i++)
         for (int64_t k = 0; k < m.tensors[i].count; k++)
             m.tensors[i].f[k] = 0.1 * (double)(k + 1);
-    Value in[] = { model_input(&m, "f", 0, 1, (double[]){ 2 }), model_input(&m, "f", 1, 1, (double[]){ 3 }) };
+    Value in[] = { model_input(&m, "f", 0, 1, (double[]){ 2 }),
+                   model_input(&m, "f", 1, 1, (double[]){ 3 }) };
     Value *out = model_run(&m, "f", in, 1, NULL);
     double r = f_sigmoid(0.2 + 0.3 + 0.1), z = f_sigmoid(0.4 + 0.6 + 0.2);
     double n = tanh(0.6 + r * 3 * 0.3 + 0.3);
@@ -236,7 +262,8 @@ static void recurrent_cells(void **state)
 static void moments(const char *init, double *mean, double *deviation, double *largest)
 {
     char text[256];
-    snprintf(text, sizeof text, "model M { param w: f32[40, 50] = %s; export fn f() -> f32 { sum(w) } }\n", init);
+    snprintf(text, sizeof text,
+             "model M { param w: f32[40, 50] = %s; export fn f() -> f32 { sum(w) } }\n", init);
     Model m = model_load(text, NULL);
     model_init(&m);
     const Value *w = &m.tensors[0];
@@ -262,7 +289,7 @@ static void initial_values_have_their_spread(void **state)
     } cases[] = {
         { "normal(0.5)", 0.5, 3 },
         { "uniform(0.3)", 0.3 / 1.7320508, 0.3 },
-        { "xavier", 0.14907119849998598, 0.2581988897471611 },   /* sqrt(2/90), sqrt(6/90) */
+        { "xavier", 0.14907119849998598, 0.2581988897471611 }, /* sqrt(2/90), sqrt(6/90) */
         { "xavier_normal", 0.14907119849998598, 1 },
         { "he", 0.2, 1.2 },                                       /* sqrt(2/50) */
         { "he_uniform", 0.0816496580927726, 0.1414213562373095 }, /* 1/sqrt(150), 1/sqrt(50) */
@@ -275,15 +302,18 @@ static void initial_values_have_their_spread(void **state)
         bool constant = i == sizeof cases / sizeof *cases - 1;
         if ((!constant && fabs(mean) > 4 * cases[i].deviation / sqrt(2000)) ||
             fabs(deviation / cases[i].deviation - 1) > 0.08 || largest > cases[i].largest * 1.0001)
-            fail_msg("%s: mean %g, deviation %g, largest %g", cases[i].init, mean, deviation, largest);
+            fail_msg("%s: mean %g, deviation %g, largest %g", cases[i].init, mean, deviation,
+                     largest);
     }
 }
 
 static void orthogonal_rows(void **state)
 {
     (void)state;
-    Model m = model_load("model M { param w: f32[3, 5] = orthogonal; param v: f32[5, 3] = orthogonal(2)\n"
-                         "  export fn f() -> (f32[3, 3], f32[3, 3]) { w @ transpose(w), transpose(v) @ v } }\n", NULL);
+    Model m = model_load(
+        "model M { param w: f32[3, 5] = orthogonal; param v: f32[5, 3] = orthogonal(2)\n"
+        "  export fn f() -> (f32[3, 3], f32[3, 3]) { w @ transpose(w), transpose(v) @ v } }\n",
+        NULL);
     model_init(&m);
     Value *out = model_run(&m, "f", NULL, 1, NULL);
     expect_numbers(&out[0], (double[]){ 1, 0, 0, 0, 1, 0, 0, 0, 1 }, 9, 1e-5);
@@ -295,7 +325,8 @@ static void parameters_start_differently(void **state)
 {
     (void)state;
     Model m = model_load("model M { param a: f32[4] = normal; param b: f32[4] = normal\n"
-                         "  export fn f() -> f32 { sum(a*b) } }\n", NULL);
+                         "  export fn f() -> f32 { sum(a*b) } }\n",
+                         NULL);
     model_init(&m);
     for (int i = 0; i < 4; i++)
         assert_true(m.tensors[0].f[i] != m.tensors[1].f[i]);
@@ -304,13 +335,15 @@ static void parameters_start_differently(void **state)
 
 /* ---- randomness and augmentation in a step ---- */
 
-/* The loss of one step in training, its updates left out: their derivatives are not resolved here. */
+/* The loss of one step in training, its updates left out: their derivatives are not resolved here.
+ */
 static double training_value(const char *loss, const double *x, int64_t n)
 {
     char text[512];
     snprintf(text, sizeof text,
              "model M { param w: f32 = 1\n  fn loss(x: f32[B, %d]) -> f32 { %s + 0*w } }\n"
-             "train M { batch = 2; steps = 1; optimizer = gd(lr=0) }\n", (int)n, loss);
+             "train M { batch = 2; steps = 1; optimizer = gd(lr=0) }\n",
+             (int)n, loss);
     Model m = model_load(text, NULL);
     unit_entry(m.u, "step")->graph->outputs.n = 1;
     model_init(&m);
@@ -329,19 +362,23 @@ static void dropout_drops(void **state)
     assert_true(fabs(training_value("mean(dropout(x, 0.25) == 0)", ones, 1000) - 0.25) < 0.04);
     assert_true(fabs(training_value("mean(dropout(x, 0.25))", ones, 1000) - 1) < 0.06);
     /* two calls draw apart: equal with probability 0.75^2 + 0.25^2 */
-    assert_true(fabs(training_value("mean(dropout(x, 0.25) == dropout(x, 0.25))", ones, 1000) - 0.625) < 0.05);
+    assert_true(fabs(training_value("mean(dropout(x, 0.25) == dropout(x, 0.25))", ones, 1000) -
+                     0.625) < 0.05);
     /* so do the turns of a loop */
-    assert_true(training_value("a = x\n repeat i in 8 { a = dropout(a, 0.25) }\n mean(a == 0)", ones, 1000) > 0.8);
+    assert_true(training_value("a = x\n repeat i in 8 { a = dropout(a, 0.25) }\n mean(a == 0)",
+                               ones, 1000) > 0.8);
 }
 
 static void augmentation_elaborates(void **state)
 {
     (void)state;
-    Model m = model_load("model M { param w: f32 = 1\n"
-                         "  fn loss(x: f32[B, 3, 8, 8]) -> f32 {\n"
-                         "    if training { x = x |> random_crop(pad=2) |> random_flip |> random_light |> noise }\n"
-                         "    w*mean(x) } }\n"
-                         "train M { batch = 2; steps = 1; optimizer = gd(lr=0) }\n", NULL);
+    Model m = model_load(
+        "model M { param w: f32 = 1\n"
+        "  fn loss(x: f32[B, 3, 8, 8]) -> f32 {\n"
+        "    if training { x = x |> random_crop(pad=2) |> random_flip |> random_light |> noise }\n"
+        "    w*mean(x) } }\n"
+        "train M { batch = 2; steps = 1; optimizer = gd(lr=0) }\n",
+        NULL);
     double zero[2 * 3 * 64] = { 0 };
     Graph *g = unit_entry(m.u, "step")->graph;
     g->outputs.n = 1;
