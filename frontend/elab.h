@@ -236,6 +236,7 @@ struct Elab {
     const char *loops; /* ".2.0": iterations of repeat around us */
     uint64_t fuel;
     uint32_t var_sites;
+    void *yields; /* of the scan around us, private to elab_loop.c */
 };
 
 enum { ELAB_MAX_DEPTH = 1200, ELAB_MAX_CALLS = 100, ELAB_FUEL = 5000000, ELAB_MAX_NODES = 4000000 };
@@ -353,6 +354,12 @@ Val eval_static(Elab *e, const AstExpr *x, Scope *s);
 Val eval_exprs(Elab *e, AstExpr **at, uint32_t n, Scope *s);
 Val eval_block(Elab *e, const AstBlock *b, Scope *s);
 Val eval_if(Elab *e, const AstExpr *x, Scope *s);
+/* elab_loop.c */
+Val eval_dynamic_if(Elab *e, const AstExpr *x, Val cond, Scope *s);
+Val eval_scan(Elab *e, const AstExpr *x, Scope *s);
+bool eval_repeat(Elab *e, const AstStmt *st, Scope *s);
+bool eval_while(Elab *e, const AstStmt *st, Scope *s);
+bool eval_yield(Elab *e, const AstStmt *st, Scope *s);
 Val eval_index(Elab *e, const AstExpr *x, Scope *s);
 Val assign_index(Elab *e, Val old, const AstIndex *items, uint32_t n, Val value, Scope *s,
                  LocId loc);

@@ -236,9 +236,11 @@ static Val call_user(Elab *e, Fn *f, const Args *args, const Shape *ellipsis, Lo
     bool training = e->training, frozen = e->frozen;
     uint64_t site = e->site;
     const char *loops = e->loops;
+    void *yields = e->yields;
     const Loc *l = loc_get(e->cx, loc);
     LocId here = loc_here(e, loc);
     e->calls++;
+    e->yields = NULL;
     e->site = mix(mix(site, l->file), l->begin);
     bool ok = bind_params(e, f, args, s,
                           loc); /* blamed on the caller's arguments, seen from the caller */
@@ -254,7 +256,7 @@ static Val call_user(Elab *e, Fn *f, const Args *args, const Shape *ellipsis, Lo
             v = check_results(e, f, eval_block(e, f->ast->body, s), s);
     }
     e->owner = owner, e->call = call, e->training = training, e->frozen = frozen, e->site = site,
-    e->loops = loops;
+    e->loops = loops, e->yields = yields;
     e->calls--;
     return v;
 }

@@ -127,8 +127,7 @@ Val eval_if(Elab *e, const AstExpr *x, Scope *s)
 {
     Val c = val_deref(e, eval(e, x->branch.cond, s));
     if (c.kind == VAL_TENSOR)
-        return unsupported(e, x->branch.cond->loc,
-                           "`if` on a run-time value (`select` chooses per element)");
+        return eval_dynamic_if(e, x, c, s);
     if (c.kind != VAL_BOOL) {
         report_kind(e, x->branch.cond->loc, "a bool", c);
         return val_error();
@@ -158,7 +157,7 @@ static Val eval_kind(Elab *e, const AstExpr *x, Scope *s)
     case AST_EXPR_INDEX: return eval_index(e, x, s);
     case AST_EXPR_FIELD: return eval_field(e, x, s);
     case AST_EXPR_IF: return eval_if(e, x, s);
-    case AST_EXPR_SCAN: return unsupported(e, x->loc, "`scan`");
+    case AST_EXPR_SCAN: return eval_scan(e, x, s);
     }
     return val_error();
 }

@@ -125,55 +125,6 @@ static bool eval_assign(Elab *e, const AstStmt *st, Scope *s)
     return ok;
 }
 
-/* The values `repeat` and `layers` go through: a list, a range, or 0..n. */
-static bool repeat_bounds(Elab *e, Val in, LocId loc, int64_t *from, int64_t *to)
-{
-    *from = 0;
-    if (in.kind == VAL_RANGE && in.range.to)
-        return (!in.range.from ||
-                val_integer(e, *in.range.from, loc, "the start of a range", from)) &&
-               val_integer(e, *in.range.to, loc, "the end of a range", to);
-    if (in.kind == VAL_LIST) {
-        *to = in.list.n;
-        return true;
-    }
-    if (val_is_number(in))
-        return val_integer(e, in, loc, "a count", to);
-    report_kind(e, loc, "a list, a range a..b or a count", in);
-    return false;
-}
-
-static bool eval_repeat(Elab *e, const AstStmt *st, Scope *s)
-{
-    Val in = eval(e, st->repeat.in, s);
-    int64_t from, to;
-    if (in.kind == VAL_ERROR || !repeat_bounds(e, in, st->repeat.in->loc, &from, &to))
-        return false;
-    const char *loops = e->loops;
-    uint64_t site = e->site;
-    bool ok = true;
-    for (int64_t i = from; i < to && ok; i++) {
-        Scope *body = scope_new(e, s);
-        e->loops = arena_printf(e->a, "%s.%lld", loops, (long long)i);
-        e->site = mix(site, (uint64_t)i + 1);
-        if (st->repeat.name.text)
-            scope_bind(e, body, st->repeat.name.text,
-                       in.kind == VAL_LIST ? in.list.at[i] : val_int(i), st->repeat.name.loc);
-        uint32_t errors = e->cx->errors;
-        ok = spend(e, st->loc, 4);
-        Val v = ok ? eval_block(e, st->repeat.body, body) : val_error();
-        ok = ok && v.kind != VAL_ERROR && e->cx->errors == errors;
-        if (ok && v.kind != VAL_NONE) {
-            diag_report(e->cx, DIAG_E0405, loc_here(e, st->repeat.body->loc),
-                        "the value of the body of `repeat` is not used");
-            ok = false;
-        }
-    }
-    e->loops = loops;
-    e->site = site;
-    return ok;
-}
-
 static bool eval_discarded(Elab *e, const AstStmt *st, Scope *s)
 {
     bool ok = true;
@@ -202,10 +153,7 @@ Val eval_block(Elab *e, const AstBlock *b, Scope *s)
             if (st->fn->name.text)
                 scope_bind(e, s, st->fn->name.text, fn_value(e, st->fn, s, e->owner), st->loc);
             break;
-        case AST_STMT_YIELD:
-            diag_report(e->cx, DIAG_E0412, loc_here(e, st->loc),
-                        "`yield` belongs into the body of a scan");
-            return val_error();
+        case AST_STMT_YIELD: ok &= eval_yield(e, st, s); break;
         case AST_STMT_EXPR:
             if (i + 1 == b->n_stmts) {
                 Val v = eval_exprs(e, st->exprs.at, st->exprs.n, s);
@@ -214,7 +162,7 @@ Val eval_block(Elab *e, const AstBlock *b, Scope *s)
             ok &= eval_discarded(e, st, s);
             break;
         case AST_STMT_REPEAT: ok &= eval_repeat(e, st, s); break;
-        case AST_STMT_WHILE: unsupported(e, st->loc, "`while`"); return val_error();
+        case AST_STMT_WHILE: ok &= eval_while(e, st, s); break;
         }
     }
     return ok ? val_none() : val_error();

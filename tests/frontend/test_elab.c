@@ -130,6 +130,56 @@ static void blocks_rebind(void **state)
     EXPECT("fn two(a: f32) -> (f32, f32) { a, a + 1 }\n p, q = two(5)\n p*q", "f32", 30);
 }
 
+/* h = x + h/2 over 1, 2, 4: 1, 2.5, 5.25. */
+static void loops_are_unrolled(void **state)
+{
+    (void)state;
+    static const char text[] =
+        "layer Cell[E, H] { param wx: f32[E, H] = 1; param wh: f32[H, H] = 0.5\n"
+        "  fn (x: f32[B, E], h: f32[B, H]) -> f32[B, H] { x @ wx + h @ wh } }\n"
+        "model M { layer cell = Cell[1, 1]\n"
+        "  export fn run(x: f32[B, T, 1]) -> (f32[B, T, 1], f32[B, 1]) {\n"
+        "    hs = scan e over x along T, h = zeros(B, 1) { h = cell(e, h); yield h }\n"
+        "    hs, h }\n"
+        "  export fn root(x0: f32) -> f32 {\n"
+        "    x = x0\n"
+        "    while abs(x^2 - 2) > 1e-6 limit 20 { x = x - (x^2 - 2)/(2*x) }\n"
+        "    x }\n"
+        "  export fn turns(x: f32) -> i32 {\n"
+        "    n = 0\n"
+        "    while x > 1 limit 9 { x = x/2; n = n + 1 }\n"
+        "    n }\n"
+        "  export fn pick(x: f32) -> f32 {\n"
+        "    y = 0\n"
+        "    if x > 0 { y = x*2 } else { if x < -1 { y = 7 } }\n"
+        "    y + (if x > 10 { 100 } else { x }) }\n"
+        "  export fn pairs(x: f32[3]) -> (f32[3], i32[3]) {\n"
+        "    s = 0\n"
+        "    scan v, i over x, iota(3) along 0 { s = s + v; yield s, i*i } } }\n";
+    FrontendSetting t = { "T", "3" };
+    FrontendOptions o = { .defines = &t, .n_defines = 1 };
+    Model m = model_load(text, &o);
+    model_init(&m);
+    Value x = model_input(&m, "run", 0, 2, (double[]){ 1, 2, 4, 2, 4, 8 });
+    Value *out = model_run(&m, "run", &x, 2, NULL);
+    expect_numbers(&out[0], (double[]){ 1, 2.5, 5.25, 2, 5, 10.5 }, 6, 1e-6);
+    expect_numbers(&out[1], (double[]){ 5.25, 10.5 }, 2, 1e-6);
+    x = model_input(&m, "root", 0, 1, (double[]){ 1 });
+    expect_numbers(model_run(&m, "root", &x, 1, NULL), (double[]){ sqrt(2) }, 1, 1e-6);
+    x = model_input(&m, "turns", 0, 1, (double[]){ 5 });
+    expect_numbers(model_run(&m, "turns", &x, 1, NULL), (double[]){ 3 }, 1, 0);
+    static const double picks[][2] = { { 3, 9 }, { 20, 140 }, { -0.5, -0.5 }, { -3, 4 } };
+    for (int i = 0; i < 4; i++) {
+        x = model_input(&m, "pick", 0, 1, &picks[i][0]);
+        expect_numbers(model_run(&m, "pick", &x, 1, NULL), &picks[i][1], 1, 1e-6);
+    }
+    x = model_input(&m, "pairs", 0, 1, (double[]){ 1, 10, 100 });
+    out = model_run(&m, "pairs", &x, 1, NULL);
+    expect_numbers(&out[0], (double[]){ 1, 11, 111 }, 3, 1e-6);
+    expect_numbers(&out[1], (double[]){ 0, 1, 4 }, 3, 1e-6);
+    model_free(&m);
+}
+
 /* d/dx of x^3, twice; the Hessian of x^2 y + y^3. */
 static const char derivatives[] = "fn f(x: f32) -> f32 { x^3 }\n"
                                   "fn df(x: f32) -> f32 { grad(f, wrt=x)(x) }\n"
@@ -322,6 +372,7 @@ int main(void)
         cmocka_unit_test(shapes_meet),
         cmocka_unit_test(indices),
         cmocka_unit_test(blocks_rebind),
+        cmocka_unit_test(loops_are_unrolled),
         cmocka_unit_test(nested_gradients_are_nodes),
         cmocka_unit_test(parameters_are_named_by_path),
         cmocka_unit_test(state_is_written_in_training),
