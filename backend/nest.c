@@ -32,6 +32,63 @@ static InstEnv environment(Nest *n, const NestStage *s, int copy)
     return env;
 }
 
+/* ---- Equal instructions of several stages ---- */
+
+static bool same_access(const NestMemo *m, const NestStage *s, const KernelAccess *x, int copy)
+{
+    const KernelAccess *y = &m->stage->s->accesses.at[m->stage->s->insts.at[m->inst].access];
+    bool index = x->index == INST_NONE ? y->index == INST_NONE
+                                       : y->index != INST_NONE && s->values[copy][x->index] == m->stage->values[copy][y->index];
+    return index && x->buffer == y->buffer && x->index_stride == y->index_stride && x->index_extent == y->index_extent &&
+           !memcmp(&x->offset, &y->offset, sizeof x->offset) && x->guards.n == y->guards.n &&
+           (!x->guards.n || !memcmp(x->guards.at, y->guards.at, x->guards.n * sizeof *x->guards.at));
+}
+
+static bool same_operands(const NestMemo *m, const NestStage *s, const KernelInst *x, int copy)
+{
+    const KernelInst *y = &m->stage->s->insts.at[m->inst];
+    const InstId a[] = { x->a, x->b, x->c }, b[] = { y->a, y->b, y->c };
+    int count = x->kind == INST_RANDOM ? 3 : scalar_operands(x->op);
+    for (int i = 0; i < count; i++)
+        if (s->values[copy][a[i]] != m->stage->values[copy][b[i]])
+            return false;
+    return s->s->insts.at[x->a].dtype == m->stage->s->insts.at[y->a].dtype;
+}
+
+/* What an earlier stage computed at this point, or NULL: a value that several stages use is written out in each. LLVM would find only
+ * some of it: not behind a store, a loop or a call. */
+static LLVMValueRef find_equal(const Nest *n, const NestStage *s, InstId id, int copy)
+{
+    const KernelInst *x = &s->s->insts.at[id];
+    for (uint32_t i = 0; i < n->memos.n; i++) {
+        const NestMemo *m = &n->memos.at[i];
+        const KernelInst *y = &m->stage->s->insts.at[m->inst];
+        if (m->copy != copy || y->kind != x->kind || y->op != x->op || y->dtype != x->dtype)
+            continue;
+        bool same = x->kind == INST_LOAD    ? same_access(m, s, &s->s->accesses.at[x->access], copy)
+                    : x->kind == INST_INDEX ? !memcmp(&x->affine, &y->affine, sizeof x->affine)
+                    : x->kind == INST_RANDOM ? x->site == y->site && x->access == y->access && same_operands(m, s, x, copy)
+                                             : x->kind == INST_SCALAR && same_operands(m, s, x, copy);
+        if (same)
+            return m->stage->values[copy][m->inst];
+    }
+    return NULL;
+}
+
+static bool is_remembered(const Nest *n, const NestStage *s, InstId id)
+{
+    const KernelInst *x = &s->s->insts.at[id];
+    if (s->level[id] > LEVEL_POINT || n->k->stages.n == 1)
+        return false;
+    if (x->kind == INST_LOAD) {
+        uint32_t buffer = s->s->accesses.at[x->access].buffer;
+        return buffer < n->k->operands && !n->k->buffers.at[buffer].written;
+    }
+    return x->kind == INST_INDEX || x->kind == INST_SCALAR || x->kind == INST_RANDOM;
+}
+
+/* ---- Instructions and stores ---- */
+
 /* The instructions of `level`, for one copy; what does not vary is emitted with copy 0 for all. */
 static void emit_instructions(Nest *n, NestStage *s, int level, int copy)
 {
@@ -39,7 +96,12 @@ static void emit_instructions(Nest *n, NestStage *s, int level, int copy)
     for (InstId i = 0; i < s->s->insts.n; i++) {
         if (s->level[i] != level || (copy && !nest_varies(s, i)))
             continue;
-        LLVMValueRef v = inst_emit(n->e, &env, i);
+        bool remembered = is_remembered(n, s, i);
+        LLVMValueRef v = remembered ? find_equal(n, s, i, copy) : NULL;
+        if (!v)
+            v = inst_emit(n->e, &env, i);
+        if (remembered && n->memos.n < NEST_MAX_MEMOS)
+            vec_push(n->arena, &n->memos, (NestMemo){ s, i, copy });
         if (nest_varies(s, i) && n->width > 1)
             s->values[copy][i] = v;
         else
@@ -265,9 +327,11 @@ static void place_scratch(Nest *n)
 static void emit_stages(Nest *n, void *arg)
 {
     (void)arg;
+    uint32_t outside = n->memos.n;
     place_scratch(n);
     for (uint32_t i = 0; i < n->k->stages.n; i++)
         emit_inside(n, &n->stages[i], LEVEL_POINT, 0);
+    n->memos.n = outside; /* what was computed for this point */
 }
 
 /* ceil(extent of the last grid axis / block) */

@@ -7,6 +7,7 @@
 enum {
     NEST_REDUCE_LANES = 64,        /* virtual lanes of a reduction over the vector axis, on every target */
     NEST_MAX_COPIES = 16,
+    NEST_MAX_MEMOS = 1000,
     NEST_SCRATCH_BYTES = 256 << 10 /* on the stack of a thread */
 };
 
@@ -36,6 +37,13 @@ typedef struct {
     double cost;       /* rough ns of one point of the grid */
 } NestStage;
 
+/* An instruction emitted outside of its stage's loops, which later stages may share. */
+typedef struct {
+    const NestStage *stage;
+    InstId inst;
+    int copy;
+} NestMemo;
+
 typedef struct {
     Emit *e;
     const Kernel *k;
@@ -53,6 +61,7 @@ typedef struct {
     LLVMValueRef *scratch;               /* by buffer: the allocation */
     LLVMValueRef **stage_values[NEST_MAX_COPIES];
     InstRandom random[NEST_MAX_COPIES];
+    VEC(NestMemo) memos;
     bool reducing;
     LLVMValueRef *acc;                    /* running: [copy * n_accs + number] */
     LLVMValueRef *total[NEST_MAX_COPIES]; /* final, for post */
