@@ -287,7 +287,8 @@ static uint32_t order_drafts(Fuse *f, uint8_t *no_tensor)
                 return UINT32_MAX;
             }
     assert(at == n);
-    memcpy(f->drafts.at, sorted, n * sizeof *sorted);
+    if (n)
+        memcpy(f->drafts.at, sorted, n * sizeof *sorted);
     return before;
 }
 

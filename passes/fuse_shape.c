@@ -111,7 +111,8 @@ static void number_axes(Build *b, uint32_t *grid, uint32_t n_grid)
     Kernel *k = b->k;
     KernelAxis old[KERNEL_MAX_AXES];
     Renumbering r = { { 0 } };
-    memcpy(old, k->axes.at, k->axes.n * sizeof *old);
+    if (k->axes.n)
+        memcpy(old, k->axes.at, k->axes.n * sizeof *old);
     k->axes.at = arena_new_array(b->f->arena, KernelAxis, KERNEL_MAX_AXES + 1);
     k->axes.n = 0;
     k->axes.cap = KERNEL_MAX_AXES;

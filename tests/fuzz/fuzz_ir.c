@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Compiler *cx = compiler_new();
     Unit *u = unit_read(cx, "fuzz.ir", (const char *)data, size);
-    PipelineOptions o = { .stop_after = "simplify", .verify = true, .read_back = true };
+    PipelineOptions o = { .verify = true, .read_back = true };
     if (u ? !pipeline_run(u, &o, NULL) && !cx->diags.n : !cx->diags.n)
         abort();
     for (uint32_t i = 0; u && i < cx->diags.n; i++)
