@@ -161,7 +161,20 @@ static IndexMap operand_map(const Frame *fr, const IndexMap *at, uint32_t side)
     return m;
 }
 
-static InstId contract_body(Frame *fr, const IndexMap *at)
+/* Sums and extremes of narrow types are taken in a wider one. */
+static Dtype accumulator(Dtype t)
+{
+    if (t == DT_F16 || t == DT_BF16)
+        return DT_F32;
+    return dtype_size(t) < 4 ? DT_I32 : t;
+}
+
+static InstId widened(Build *b, InstId v, Dtype t)
+{
+    return b->s->insts.at[v].dtype == t ? v : expr_scalar(b, SC_CAST, t, v, INST_NONE, INST_NONE);
+}
+
+static InstId contract_body(Frame *fr, const IndexMap *at, Dtype *out_dtype)
 {
     Build *b = &fr->b;
     const Graph *g = b->f->g;
@@ -174,20 +187,13 @@ static InstId contract_body(Frame *fr, const IndexMap *at)
         b->s->b = y;
         return INST_NONE;
     }
-    return expr_scalar(b, SC_MUL, graph_dtype(g, b->anchor), x, y, INST_NONE);
+    *out_dtype = accumulator(graph_dtype(g, b->anchor)); /* of the products too: rounded once, at the end */
+    return expr_scalar(b, SC_MUL, *out_dtype, widened(b, x, *out_dtype), widened(b, y, *out_dtype), INST_NONE);
 }
 
 static Combine combine_of(ScalarOp op)
 {
     return op == SC_MUL ? COMBINE_PROD : op == SC_MAXIMUM ? COMBINE_MAX : op == SC_MINIMUM ? COMBINE_MIN : COMBINE_SUM;
-}
-
-/* Sums and extremes of narrow types are taken in a wider one. */
-static Dtype accumulator(Dtype t)
-{
-    if (t == DT_F16 || t == DT_BF16)
-        return DT_F32;
-    return dtype_size(t) < 4 ? DT_I32 : t;
 }
 
 static InstId reduce_body(Frame *fr, const IndexMap *at, Dtype *out_dtype)
@@ -215,9 +221,7 @@ static InstId reduce_body(Frame *fr, const IndexMap *at, Dtype *out_dtype)
     if (b->failed)
         return INST_NONE;
     *out_dtype = accumulator(b->s->insts.at[v].dtype);
-    if (b->s->insts.at[v].dtype != *out_dtype)
-        v = expr_scalar(b, SC_CAST, *out_dtype, v, INST_NONE, INST_NONE);
-    return v;
+    return widened(b, v, *out_dtype);
 }
 
 /* cumsum as a sum over j <= i: quadratic in the axis. */
@@ -250,11 +254,11 @@ static void anchor_body(Frame *fr, NodeId root)
         return;
     if (def->lower == LOWER_CONTRACT && fuse_is_gemm(g, b->anchor))
         b->s->kind = STAGE_CONTRACT;
-    InstId v = def->lower == LOWER_CONTRACT ? contract_body(fr, &at) : reduce_body(fr, &at, &dtype);
+    InstId v = def->lower == LOWER_CONTRACT ? contract_body(fr, &at, &dtype) : reduce_body(fr, &at, &dtype);
     if (b->failed)
         return;
     if (def->lower == LOWER_CONTRACT && !fr->n_reduced) { /* an outer product: no sum */
-        b->anchor_value = v;
+        b->anchor_value = widened(b, v, graph_dtype(g, b->anchor));
         return;
     }
     int64_t number = 0;
