@@ -49,19 +49,22 @@ static const struct {
     { 1, 0, { 7 } },      { 2, 1, { 3, 37 } }, { 2, 0, { 5, 3 } }, { 3, 1, { 2, 3, 5 } },
     { 2, 1, { -1, 10 } }, { 2, 1, { 3, 1 } },  { 2, 1, { 0, 4 } }, { 2, 0, { -1, 3 } },
 };
-enum { SHAPES = sizeof shapes / sizeof *shapes };
+enum { SHAPES = sizeof shapes / sizeof *shapes, FLOATS = 2 * SHAPES + 2 };
 
 static NodeId float_input(Graph *g, CaseRng *r, uint32_t i, double lo, double hi)
 {
-    if (i >= 2 * SHAPES)
+    static const Dtype narrow[] = { DT_F16, DT_BF16 };
+    if (i >= FLOATS)
         return NODE_NONE;
+    if (i >= 2 * SHAPES)
+        return case_input(g, r, narrow[i - 2 * SHAPES], 1, &(int64_t){ 11 }, lo, hi, true);
     return case_input(g, r, i < SHAPES ? DT_F64 : DT_F32, shapes[i % SHAPES].rank,
                       shapes[i % SHAPES].dims, lo, hi, true);
 }
 
 static NodeId relu_cases(Graph *g, CaseRng *r, uint32_t i)
 {
-    if (i == 2 * SHAPES)
+    if (i == FLOATS)
         return b_unary(g, OP_relu, case_input(g, r, DT_I32, 1, &(int64_t){ 13 }, -9, 9, false));
     return b_unary(g, OP_relu, float_input(g, r, i, -3, 3.1));
 }
@@ -188,7 +191,7 @@ static void row_ref(Ref *q)
 static NodeId row_cases(Graph *g, CaseRng *r, uint32_t i, Op op)
 {
     NodeId x = float_input(g, r, i, -9, 9);
-    AttrValue axis = attr_i(shapes[i % SHAPES].axis);
+    AttrValue axis = attr_i(i < 2 * SHAPES ? shapes[i % SHAPES].axis : 0);
     return graph_emit(g, op, &x, 1, &axis, 1);
 }
 

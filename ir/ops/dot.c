@@ -198,7 +198,7 @@ FOLD(dot_fold)
 
 static NodeId dot_cases(Graph *g, CaseRng *r, uint32_t i)
 {
-    static const Dtype types[] = { DT_F64, DT_F32, DT_I32 };
+    static const Dtype types[] = { DT_F64, DT_F32, DT_I32, DT_I64, DT_F16, DT_BF16 };
     static const struct {
         const char *spec;
         uint32_t ra, rb;
@@ -221,11 +221,11 @@ static NodeId dot_cases(Graph *g, CaseRng *r, uint32_t i)
         { "bikl,jkl->bij", 4, 3, { -1, 3, 2, 5 }, { 4, 2, 5 } },
         { "ik,kj->ij", 2, 2, { 1, 1 }, { 1, 1 } },
     };
-    enum { COUNT = sizeof t / sizeof *t };
-    if (i >= 3 * COUNT)
+    enum { COUNT = sizeof t / sizeof *t, SOME = 6 };
+    if (i >= 3 * COUNT + 3 * SOME)
         return NODE_NONE;
-    Dtype type = types[i / COUNT];
-    i %= COUNT;
+    Dtype type = i < 3 * COUNT ? types[i / COUNT] : types[3 + (i - 3 * COUNT) / SOME];
+    i = i < 3 * COUNT ? i % COUNT : (i - 3 * COUNT) % SOME * 2;
     NodeId a = case_input(g, r, type, t[i].ra, t[i].a, -2, 2, false);
     return b_dot(g, a, case_input(g, r, type, t[i].rb, t[i].b, -2, 2, false), t[i].spec);
 }
