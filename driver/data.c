@@ -8,6 +8,7 @@
 
 #include "frontend/elab.h"
 #include "runtime/host/loader.h"
+#include "runtime/host/progress.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -313,10 +314,22 @@ bool data_open(Engine *e, const DataView *view, HostView *out_view)
     return false;
 }
 
-const char *data_origin(Engine *e, const char *source)
+const char *data_text(Engine *e, const char *source)
 {
     const EngineData *d = find_data(e, source);
-    return d->data.table_count ? d->data.tables[0].origin : source;
+    Arena *a = e->run->arena;
+    const char *origin = d->data.table_count ? d->data.tables[0].origin : source;
+    const DataStage *reader = &find_source(e, source)->stages.at[0];
+    const char *slash = strrchr(origin, '/');
+    char *text = arena_printf(a, "%s:", source);
+    for (int i = 0; i < d->data.part_count; i++) {
+        char count[HOST_NUMBER_SIZE];
+        host_format_count(count, d->data.parts[i].view.count);
+        text = arena_printf(a, "%s%s %s %s", text, i ? "," : "", count, d->data.parts[i].name);
+    }
+    if (reader->kind == DATA_IDX && slash) /* images and labels: their folder */
+        return arena_printf(a, "%s (%.*s)", text, (int)(slash - origin), origin);
+    return reader->path ? arena_printf(a, "%s (%s)", text, origin) : text;
 }
 
 const char *const *engine_classes(Engine *e, int *out_n)

@@ -10,6 +10,7 @@
 #include "runtime/host/progress.h"
 
 #include <ctype.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,6 +86,7 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
     if (!run_target(r, "native", &e->target) ||
         !option_number(&r->options, OPT_THREADS, 1, 4096, &threads))
         return EXIT_USAGE;
+    signal(SIGXFSZ, SIG_IGN); /* a file too large is a failed write */
     double start = host_clock();
     fo->probe = data_probe;
     fo->user = e;
@@ -133,6 +135,16 @@ bool engine_is_export(const Engine *e, uint32_t entry)
     const char *name = e->model->entries[entry].name;
     const Entry *x = unit_entry(e->unit, name);
     return x && x->kind == ENTRY_EXPORT && !is_finish(e->unit, name);
+}
+
+double engine_flops(const Engine *e, uint32_t entry)
+{
+    const Program *p = e->unit->program;
+    double flops = 0;
+    for (uint32_t i = 0; i < p->plans.at[entry].items.n; i++)
+        if (p->plans.at[entry].items.at[i].kind == PLAN_KERNEL)
+            flops += p->kernels.at[p->plans.at[entry].items.at[i].kernel]->flops;
+    return flops;
 }
 
 void engine_report_host(Engine *e, LocId loc, const HostError *error)

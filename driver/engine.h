@@ -41,6 +41,8 @@ const char *engine_checkpoint_path(Engine *e);
 uint32_t engine_entry(const Engine *e, const char *name);
 /* Exports that a person may call, in the order of the file. */
 bool engine_is_export(const Engine *e, uint32_t entry);
+/* Floating-point operations of one call at the largest batch, by its kernels. */
+double engine_flops(const Engine *e, uint32_t entry);
 /* Records a failure of the host library, or of the runtime (its message), as a diagnostic. */
 void engine_report_host(Engine *e, LocId loc, const HostError *error);
 void engine_report_runtime(Engine *e, DiagCode code, int rc);
@@ -55,8 +57,8 @@ const char *const *engine_classes(Engine *e, int *out_n);
 bool data_open(Engine *e, const DataView *view, HostView *out_view);
 /* The frontend's question what the fields of a source are; `user` is the Engine. */
 int data_probe(void *user, const DataSource *source, FrontendField *fields, int max);
-/* The folder or file a source was read from, for people; its name where there is none. */
-const char *data_origin(Engine *e, const char *source);
+/* "fashion: 60,000 train, 10,000 test (/usr/share/datasets/fashion-mnist)" */
+const char *data_text(Engine *e, const char *source);
 
 /* ---- calls.c ---- */
 

@@ -23,22 +23,12 @@ static void talk(const Train *t, const char *format, ...)
 
 /* ---- What the recipe comes to ---- */
 
-static double entry_flops(const Engine *e, uint32_t entry)
-{
-    const Program *p = e->unit->program;
-    double flops = 0;
-    for (uint32_t i = 0; i < p->plans.at[entry].items.n; i++)
-        if (p->plans.at[entry].items.at[i].kind == PLAN_KERNEL)
-            flops += p->kernels.at[p->plans.at[entry].items.at[i].kernel]->flops;
-    return flops;
-}
-
 static void count_flops(Train *t)
 {
     const DlrtModel *m = t->engine->model;
     double turns = 0;
     for (uint32_t i = 0; i < m->update_count; i++) {
-        t->flops += entry_flops(t->engine, m->updates[i].entry) * m->updates[i].times;
+        t->flops += engine_flops(t->engine, m->updates[i].entry) * m->updates[i].times;
         turns += m->updates[i].times;
     }
     t->flops /= turns > 0 ? turns : 1;
@@ -161,10 +151,8 @@ static void say_data(const Train *t)
 {
     Engine *e = t->engine;
     const Recipe *r = &e->unit->recipe;
-    char count[HOST_NUMBER_SIZE];
     if (t->loader)
-        talk(t, "data     %s: %s examples (%s), %s", r->on.source,
-             host_format_count(count, t->items), r->on.part, data_origin(e, r->on.source));
+        talk(t, "data     %s", data_text(e, r->on.source));
     talk(t, "save     %s %s and on Ctrl-C", t->path,
          r->checkpoint_steps > 0
              ? arena_printf(e->run->arena, "every %lld steps", (long long)r->checkpoint_steps)

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SAVE_SECONDS                                                                               \
-    1.0 /* between saves at the ends of epochs, unless the recipe says `checkpoint` */
+/* Between saves at the ends of epochs, unless the recipe says `checkpoint`. */
+#define SAVE_SECONDS 1.0
 
 /* The one thing a signal handler can reach. */
 static volatile sig_atomic_t caught_signal;
@@ -28,7 +28,6 @@ void train_catch_signals(void)
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    signal(SIGXFSZ, SIG_IGN); /* a file too large is a failed write */
 }
 
 typedef struct {
@@ -302,6 +301,8 @@ TrainEnd train_loop(Train *t, int *out_signal)
     bool first = isnan(t->first_loss);
     t->saved_at = start;
     host_progress_start(&t->progress, stderr, t->quiet, start);
+    if (done(t) >= t->steps)
+        return finish(t, TRAIN_DONE);
     while (done(t) < t->steps) {
         if (caught_signal) {
             *out_signal = caught_signal;

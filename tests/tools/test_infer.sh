@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# dlrun infer: arrays, images, names of classes, files of results, and what is refused.
+. "$(dirname "$(readlink -f "$0")")/train_lib.sh"
+PNG=iVBORw0KGgoAAAANSUhEUgAAAAQAAAAECAAAAACMmsGiAAAAEElEQVR42mP4/5+BgQGVAABXvAf51Y/4dgAAAABJRU5ErkJggg==
+
+# npy DTYPE SHAPE BYTES: an array file, its values as a printf format.
+npy() {
+    local header="{'descr': '$1', 'fortran_order': False, 'shape': ($2), }"
+    printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "$header"
+    printf "$3"
+}
+
+line_model
+npy '<i4' '3,' '\x0a\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff' >x.npy
+expect 3 'E0905.*no weights|no weights' "$DLRUN" infer line.dl -i x.npy
+expect 0 '' "$DLRUN" train line.dl -q
+# 3 x - 2 at 10, 0, -1.
+expect 0 '^at \[3\]' "$DLRUN" infer line.dl -i x.npy
+tail -n 3 out | awk '{ d = $1 - (NR == 1 ? 28 : NR == 2 ? -2 : -5); if (d > 1e-4 || d < -1e-4) exit 1 }' ||
+    fail "wrong numbers"
+expect 0 '' "$DLRUN" infer line.dl -i x=x.npy -o y.npy
+[ "$(stat -c %s y.npy)" = 140 ] || fail "y.npy is not 128 + 12 bytes"
+expect 0 '' "$DLRUN" infer line.dl -i x=x.npy -o y.npz
+[ -s y.npz ] || fail "no y.npz"
+# More examples than the recipe's batch of 4.
+npy '<i4' '9,' "$(printf '\\x01\\x00\\x00\\x00%.0s' 1 2 3 4 5 6 7 8 9)" >nine.npy
+expect 0 '^at \[9\]' "$DLRUN" infer line.dl -i nine.npy
+[ "$(tail -n 9 out | sort -u | wc -l)" = 1 ] || fail "equal inputs, different results"
+expect 0 '^at' "$DLRUN" infer line.dl --random
+
+expect 2 'no input .z' "$DLRUN" infer line.dl -i z=x.npy
+expect 2 'needs the input' "$DLRUN" infer line.dl
+expect 2 'no export' "$DLRUN" infer line.dl --entries atx -i x.npy
+npy '<i4' '3, 1' '\x0a\x00\x00\x00\x00\x00\x00\x00\xff\xff\xff\xff' >wide.npy
+expect 3 'E0604.*wide.npy' "$DLRUN" infer line.dl -i wide.npy
+head -c 100 x.npy >short.npy
+expect 3 'E0603' "$DLRUN" infer line.dl -i short.npy
+expect 3 'E060' "$DLRUN" infer line.dl -i nosuch.npy
+expect 2 'npy' "$DLRUN" infer line.dl -i x.npy -o y.txt
+
+# An image of a bright left half, learnt from a table.
+cat >side.dl <<'END'
+data d = table(x=[[[9,9,0,0],[9,9,0,0],[9,9,0,0],[9,9,0,0]], [[0,0,9,9],[0,0,9,9],[0,0,9,9],[0,0,9,9]]],
+               y=[0, 1]) |> classes(["left", "right"])
+model Side {
+  export fn logits(x: u8[B, 4, 4]) -> f32[B, 2] { f32(x) / 9 |> flatten |> Linear(2) }
+  fn loss(x: u8[B, 4, 4], y: u8[B]) -> f32 { cross_entropy(logits(x), y) }
+}
+train Side on d.all { batch = 2; epochs = 200; optimizer = adam(lr=0.05) }
+END
+base64 -d <<<"$PNG" >half.png
+expect 0 '' "$DLRUN" train side.dl -q
+expect 0 '^left [0-9.]* %' "$DLRUN" infer side.dl -i half.png
+echo ok

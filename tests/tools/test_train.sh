@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# dlrun train: to the closed form, what it says, early stopping, --require, and equal bits at any
+# number of threads.
+. "$(dirname "$(readlink -f "$0")")/train_lib.sh"
+
+# The line has an exact solution.
+line_model
+expect 0 'epoch|step' "$DLRUN" train line.dl --require 'mse<1e-9' --require 'slope>2.9999' \
+    --require 'slope<3.0001' --require 'offset<-1.9999'
+grep -q '^saved' out || fail "no word about the checkpoint"
+expect 0 '^mse ' "$DLRUN" eval line.dl
+expect 6 'E0906' "$DLRUN" eval line.dl --require 'slope>3.5'
+expect 2 'did you mean .slope' "$DLRUN" eval line.dl --require 'slop>3'
+expect 2 'no condition' "$DLRUN" eval line.dl --require 'slope=>3'
+
+# x^2 + y^2 + 2x - 2y has its minimum at (-1, 1): no data at all.
+cat >quad.dl <<'END'
+model Quad {
+  param x: f32 = 2
+  param y: f32 = 2
+  fn loss() -> f32 { x^2 + y^2 + 2*x - 2*y }
+}
+train Quad { steps = 100; optimizer = gd(lr=0.1); metric x = x; metric y = y }
+END
+expect 0 '' "$DLRUN" train quad.dl -q --require 'x<=-0.99999' --require 'y>=0.99999'
+[ -s out ] && fail "-q talks"
+# Steps of 0.1 from (2, 2): (1.4, 1.8) after one.
+expect 0 '' "$DLRUN" train quad.dl -q --set steps=1 --require 'x<1.40001' --require 'x>1.39999' \
+    --require 'y>1.79999' --require 'y<1.80001'
+
+# --json: one object a line, a start, the end.
+expect 0 '' "$DLRUN" train line.dl --json -q
+grep -q '^{"v":1,"event":"start"' out || fail "no start event"
+tail -n 1 out | grep -q '"event":"end".*"exit":0' || fail "no end event"
+grep -v '^{"v":1,"event":"[a-z]*".*}$' out && fail "a line that is no event"
+
+# The same bits at any number of threads, and from run to run.
+net_model 'epochs = 30'
+for threads in 1 3; do
+    expect 0 '' "$DLRUN" train net.dl -q --threads $threads --fresh
+    mv net.safetensors net.$threads
+done
+cmp net.1 net.3 || fail "1 and 3 threads give different bits"
+
+# Patience: what does not improve any more ends the run before its time.
+cat >still.dl <<'END'
+data d = table(x=[1, 2, 3, 4])
+model Still { param w: f32 = 1; fn loss(x: f32[B]) -> f32 { mean(x)*0 + w*0 + 1 } }
+train Still on d.all {
+  batch = 2; epochs = 500; optimizer = gd(lr=0.1); early_stop = patience(3, m); metric m = loss on d.all
+}
+END
+expect 0 'not improved for 3' "$DLRUN" train still.dl
+
+# Two updates take turns: 2 + 1.
+cat >turns.dl <<'END'
+model Turns {
+  param a: f32 = 0
+  param b: f32 = 0
+  fn up() -> f32 { -a + b*0 }
+  fn down() -> f32 { b + a*0 }
+}
+train Turns {
+  steps = 30
+  update first { loss = up; params = "a"; times = 2; optimizer = gd(lr=1) }
+  update second { loss = down; params = "b"; optimizer = gd(lr=1) }
+  metric a = a
+  metric b = b
+}
+END
+expect 0 '' "$DLRUN" train turns.dl -q --require 'a==20' --require 'b==-10'
+echo ok
