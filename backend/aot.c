@@ -144,6 +144,7 @@ static bool link_library(Build *b, const char **out_made)
     const char *slash = strrchr(b->o->path, '/'), *soname = slash ? slash + 1 : b->o->path;
     Command c = { 0 };
     switch (b->o->kind) {
+    case AOT_HEADER: return true;
     case AOT_OBJECT: *out_made = "final.o"; return true;
     case AOT_ARCHIVE:
         *out_made = "final.a";
@@ -193,27 +194,33 @@ static void clean(Build *b)
     rmdir(b->folder);
 }
 
+static bool build_library(Build *b, const Compiled *compiled, const ModelTables *tables)
+{
+    char *folder = arena_printf(b->a, "%s/dlccXXXXXX", getenv("TMPDIR") && *getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    const char *made = NULL;
+    if (!mkdtemp(folder)) {
+        diag_report(b->u->cx, DIAG_E0811, 0, "cannot make a temporary folder %s: %s", folder, strerror(errno));
+        return false;
+    }
+    b->folder = folder;
+    Command objects = { 0 };
+    bool ok = write_objects(b, compiled, &objects) && compile_tables(b, tables) && join_objects(b, &objects) &&
+              link_library(b, &made) && deliver(b, made, NULL, 0, b->o->path);
+    clean(b);
+    return ok;
+}
+
 bool aot_build(Unit *u, const Target *t, const AotOptions *o)
 {
     Build b = { .u = u, .o = o, .a = u->arena };
     Compiled compiled;
-    const char *base = getenv("TMPDIR"), *made = NULL;
-    char *folder = arena_printf(b.a, "%s/dlccXXXXXX", base && *base ? base : "/tmp");
     if (!program_compile(u->program, t, &compiled))
         return false;
     ModelTables *tables = model_tables(u->program, &compiled, t);
-    if (!mkdtemp(folder)) {
-        diag_report(u->cx, DIAG_E0811, 0, "cannot make a temporary folder %s: %s", folder, strerror(errno));
-        compiled_free(&compiled);
-        return false;
-    }
-    b.folder = folder;
-    Command objects = { 0 };
     const char *header = o->header ? aot_header(u, tables, o) : NULL;
-    bool ok = write_objects(&b, &compiled, &objects) && compile_tables(&b, tables) && join_objects(&b, &objects) &&
-              link_library(&b, &made) && deliver(&b, made, NULL, 0, o->path) &&
+    bool ok = (!o->check || o->check(o->user, &tables->model)) &&
+              (o->kind == AOT_HEADER || build_library(&b, &compiled, tables)) &&
               (!header || deliver(&b, NULL, header, strlen(header), o->header));
-    clean(&b);
     compiled_free(&compiled);
     return ok;
 }

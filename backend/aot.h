@@ -6,17 +6,21 @@
 #define DLCC_BACKEND_AOT_H
 #include "backend/model.h"
 
-typedef enum { AOT_SHARED, AOT_ARCHIVE, AOT_OBJECT } AotKind;
+typedef enum { AOT_SHARED, AOT_ARCHIVE, AOT_OBJECT, AOT_HEADER } AotKind;
 
 typedef struct {
     AotKind kind;
-    const char *path;        /* of the library */
+    const char *path;        /* of the library; HEADER: of the one that the header is for, which is not written */
     const char *header;      /* of the header, or NULL */
     const char *source;      /* the model's file, for the header's first line */
-    const char *prefix;      /* of every function: [a-z_][a-z0-9_]* */
+    const char *prefix;      /* of every function: aot_is_prefix */
     const char *cc;          /* the system's compiler, for the tables and the link: "cc" */
     const uint8_t *weights;  /* a safetensors file loaded by `init`, or NULL */
     size_t weights_size;
+    /* Asked before anything is written whether the tables are as the caller wants them, or NULL. False ends the build; the
+     * caller has said why. */
+    bool (*check)(void *user, const DlrtModel *model);
+    void *user;
 } AotOptions;
 
 /* Writes library and header: each appears whole or not at all. False: a diagnostic is recorded (E0810 the compiler of the system is
@@ -30,6 +34,10 @@ const char *aot_source(Unit *u, const ModelTables *tables, const AotOptions *o);
 
 /* A C identifier made of a name: lower case, other characters as `_`. */
 const char *aot_prefix(Arena *a, const char *name);
+/* Whether functions can be called so: a letter or `_`, then letters, digits, `_`. */
+bool aot_is_prefix(const char *name);
+/* How a program is compiled with the library at `path`, as a line for the shell: quoted where it must be. */
+const char *aot_use(Arena *a, AotKind kind, const char *path);
 
 /* The same in upper case. */
 const char *aot_upper(Arena *a, const char *name);

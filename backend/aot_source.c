@@ -17,6 +17,16 @@ const char *aot_prefix(Arena *a, const char *name)
     return isdigit((unsigned char)*p) || !*p ? arena_printf(a, "m%s", p) : p;
 }
 
+bool aot_is_prefix(const char *name)
+{
+    if (!isalpha((unsigned char)*name) && *name != '_')
+        return false;
+    for (; *name; name++)
+        if (!isalnum((unsigned char)*name) && *name != '_')
+            return false;
+    return true;
+}
+
 bool aot_is_export(const Unit *u, uint32_t i)
 {
     const Entry *e = &u->entries.at[i];
@@ -307,13 +317,15 @@ static void put_common(FILE *out, const char *p)
     fprintf(out, "EXPORT void %s_free(DlrtContext *cx) { dlrt_free(cx); }\n", p);
     fprintf(out, "EXPORT int %s_set(DlrtContext *cx, const char *key, double value) { return dlrt_set(cx, key, value); }\n", p);
     fprintf(out, "EXPORT int %s_get(const DlrtContext *cx, const char *key, double *out) { return dlrt_get(cx, key, out); }\n", p);
-    fprintf(out, "EXPORT int %s_set_threads(DlrtContext *cx, int n) { return dlrt_set_threads(cx, n, 0, 0); }\n", p);
+    fprintf(out, "EXPORT int %s_set_threads(DlrtContext *cx, int n, DlrtTeam *team, void *user) { return dlrt_set_threads(cx, n, team, user); }\n", p);
     fprintf(out, "EXPORT const char *%s_name(size_t i) { return dlrt_name(&model, i); }\n", p);
     fprintf(out, "EXPORT int %s_shape(const char *name, size_t *out_rank, size_t out_dims[8]) { return dlrt_shape(&model, name, out_rank, out_dims); }\n", p);
     fprintf(out, "EXPORT int %s_read(const DlrtContext *cx, const char *name, float *out, size_t count) { return dlrt_read(cx, name, out, count); }\n", p);
     fprintf(out, "EXPORT int %s_write(DlrtContext *cx, const char *name, const float *in, size_t count) { return dlrt_write(cx, name, in, count); }\n", p);
     fprintf(out, "EXPORT int %s_save(const DlrtContext *cx, int what, const char *path) { return dlrt_save(cx, what, path); }\n", p);
     fprintf(out, "EXPORT int %s_load(DlrtContext *cx, int what, const char *path) { return dlrt_load(cx, what, path); }\n", p);
+    fprintf(out, "EXPORT int %s_save_to(const DlrtContext *cx, int what, const DlrtIo *io) { return dlrt_save_to(cx, what, io); }\n", p);
+    fprintf(out, "EXPORT int %s_load_from(DlrtContext *cx, int what, const DlrtIo *io) { return dlrt_load_from(cx, what, io); }\n", p);
     fprintf(out, "EXPORT const char *%s_error(int code) { return dlrt_error(code); }\n", p);
     fprintf(out, "EXPORT const char *%s_message(const DlrtContext *cx) { return dlrt_message(cx); }\n", p);
 }

@@ -43,8 +43,10 @@ static uint32_t note_of(Layout *l, LocId loc)
         return 0;
     Compiler *cx = l->p->unit->cx;
     const Loc *place = loc_get(cx, loc);
-    const char *text = place->owner && *place->owner ? arena_printf(l->a, "%s (%s)", place->owner, loc_text(cx, loc))
-                                                     : loc_text(cx, loc);
+    const char *where = loc_text(cx, loc), *slash = strrchr(where, '/');
+    if (slash && strncmp(where, "std/", 4)) /* the folder of a build is no part of what it makes */
+        where = slash + 1;
+    const char *text = place->owner && *place->owner ? arena_printf(l->a, "%s (%s)", place->owner, where) : where;
     for (uint32_t i = 0; i < l->notes.n; i++)
         if (!strcmp(l->notes.at[i], text))
             return i;
@@ -358,9 +360,14 @@ static uint64_t hash_signatures(const DlrtModel *m, uint64_t h)
         for (uint32_t j = 0; j < e->input_count + e->output_count; j++) {
             const DlrtValue *v = j < e->input_count ? &e->inputs[j] : &e->outputs[j - e->input_count];
             h = XXH3_64bits_withSeed(v->name, strlen(v->name), h + v->dtype);
-            h = XXH3_64bits_withSeed(v->dims, sizeof v->dims, h);
+            h = XXH3_64bits_withSeed(v->dims, sizeof v->dims, h + v->rank);
+            h = XXH3_64bits_withSeed(v->batch, sizeof v->batch, h + (uint64_t)v->bound);
         }
     }
+    for (uint32_t i = 0; i < m->field_count; i++)
+        h = XXH3_64bits_withSeed(m->fields[i].value.name, strlen(m->fields[i].value.name), h);
+    for (uint32_t i = 0; i < m->metric_count; i++)
+        h = XXH3_64bits_withSeed(m->metrics[i].name, strlen(m->metrics[i].name), h + m->sum_count);
     return h;
 }
 

@@ -4,6 +4,7 @@
 #include "backend/aot.h"
 #include "backend/object.h"
 #include "ir/text.h"
+#include "runtime/dlrt.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,33 +21,13 @@ static bool kind_of(const char *path, AotKind *out_kind)
     static const struct {
         const char *suffix;
         AotKind kind;
-    } kinds[] = { { ".a", AOT_ARCHIVE }, { ".o", AOT_OBJECT }, { ".so", AOT_SHARED } };
+    } kinds[] = { { ".a", AOT_ARCHIVE }, { ".h", AOT_HEADER }, { ".o", AOT_OBJECT }, { ".so", AOT_SHARED } };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(kinds[i].suffix, suffix_of(path))) {
             *out_kind = kinds[i].kind;
             return true;
         }
     return false;
-}
-
-/* The names of --entries. False when one is `step` or `eval`, which are what training is. */
-static bool select_entries(Run *r, FrontendOptions *o)
-{
-    const char *list = option_value(&r->options, OPT_ENTRIES, NULL);
-    bool training = !list;
-    if (!list)
-        return true;
-    char *copy = arena_strndup(r->arena, list, strlen(list));
-    const char **names = arena_new_array(r->arena, const char *, strlen(list) + 1);
-    for (char *save = NULL, *w = strtok_r(copy, ",", &save); w; w = strtok_r(NULL, ",", &save)) {
-        if (!strcmp(w, "step") || !strcmp(w, "eval"))
-            training = true;
-        else
-            names[o->n_entries++] = w;
-    }
-    o->entries = names;
-    o->no_training = !training;
-    return training;
 }
 
 static int print_kernels(Run *r, Unit *u, bool machine_code, bool assembly)
@@ -105,60 +86,136 @@ static void print_passes(const PipelineReport *report)
                 report->passes.at[i].nodes);
 }
 
-static const char *header_path(Run *r, const char *path)
+static const char *with_suffix(Run *r, const char *path, const char *suffix)
 {
-    return arena_printf(r->arena, "%.*s.h", (int)(strlen(path) - strlen(suffix_of(path))), path);
+    return arena_printf(r->arena, "%.*s%s", (int)(strlen(path) - strlen(suffix_of(path))), path, suffix);
 }
 
-static void report(const AotOptions *o, const Unit *u, const Target *t)
+/* A file of weights is tried before it is embedded: a program that has it should not be the first to know. */
+static bool check_weights(void *user, const DlrtModel *model)
 {
+    Run *r = user;
+    const char *path = option_value(&r->options, OPT_WEIGHTS, NULL);
+    DlrtModel bare = *model; /* as no code is needed to load */
+    DlrtContext *cx;
+    bare.init_entry = DLRT_NONE;
+    bare.cpu_features = 0;
+    if (!path)
+        return true;
+    int code = dlrt_init(&bare, bare.abi, NULL, 0, 0, &cx);
+    if (!code) {
+        code = dlrt_load(cx, DLRT_FILE_WEIGHTS, path);
+        if (code)
+            fprintf(stderr, "dlcc: %s\n", dlrt_message(cx));
+        dlrt_free(cx);
+        return !code;
+    }
+    fprintf(stderr, "dlcc: %s: %s\n", path, dlrt_error(code));
+    return false;
+}
+
+typedef struct {
+    Run *run;
+    int64_t context_bytes, batch;
+} Built;
+
+static bool note_tables(void *user, const DlrtModel *m)
+{
+    Built *b = user;
+    b->context_bytes = m->context_bytes;
+    b->batch = 1;
+    for (uint32_t i = 0; i < m->entry_count; i++)
+        if (m->entries[i].max_batch > b->batch)
+            b->batch = m->entries[i].max_batch;
+    return check_weights(b->run, m);
+}
+
+/* 2834432 as 2,834,432 */
+static const char *grouped(Arena *a, int64_t n)
+{
+    return n < 1000 ? arena_printf(a, "%lld", (long long)n)
+                    : arena_printf(a, "%s,%03lld", grouped(a, n / 1000), (long long)(n % 1000));
+}
+
+static void report(const Built *b, const AotOptions *o, const Unit *u, const Target *t)
+{
+    Arena *a = b->run->arena;
+    const char *weights = option_value(&b->run->options, OPT_WEIGHTS, NULL);
     struct stat s;
-    if (stat(o->path, &s))
-        return;
-    fprintf(stderr, "%s  %lld KiB, %s:", o->path, (long long)(s.st_size + 1023) / 1024, t->name);
-    for (uint32_t i = 0; i < u->entries.n; i++)
-        fprintf(stderr, " %s", u->entries.at[i].name);
-    fprintf(stderr, "\n%s\n", o->header);
-    if (o->kind == AOT_SHARED)
-        fprintf(stderr, "use  cc app.c -I. ./%s -Wl,-rpath,'$ORIGIN' -o app\n", o->path);
-    else
-        fprintf(stderr, "use  cc app.c -I. %s -fopenmp -lm -o app\n", o->path);
+    if (o->kind != AOT_HEADER && !stat(o->path, &s)) {
+        fprintf(stderr, "%s  %lld KiB, %s, B = 1..%lld:", o->path, (long long)(s.st_size + 1023) / 1024, t->name, (long long)b->batch);
+        for (uint32_t i = 0; i < u->entries.n; i++)
+            if (aot_is_export(u, i))
+                fprintf(stderr, " %s", aot_function(a, u->entries.at[i].name));
+        fprintf(stderr, "%s%s%s%s\n", u->recipe.updates.n ? " step train" : "", unit_entry((Unit *)(uintptr_t)u, "eval") ? " eval" : "",
+                weights ? "; weights of " : "", weights ? weights : "");
+    }
+    fprintf(stderr, "%s  context %s bytes\n", o->header, grouped(a, b->context_bytes));
+    if (o->kind != AOT_HEADER)
+        fprintf(stderr, "use  %s\n", aot_use(a, o->kind, o->path));
+}
+
+/* The name of the functions; NULL, with a message, when --prefix cannot be one. */
+static const char *prefix_of(Run *r, const Unit *u)
+{
+    const char *given = option_value(&r->options, OPT_PREFIX, NULL);
+    if (given && !aot_is_prefix(given)) {
+        fprintf(stderr, "dlcc: --prefix `%s` cannot begin a C function's name: letters, digits and _ only\n", given);
+        return NULL;
+    }
+    return given ? given : aot_prefix(r->arena, u->name);
+}
+
+static int build_library(Run *r, const char *path, AotOptions *o)
+{
+    Target t;
+    FrontendOptions fo = run_frontend_options(r);
+    PipelineReport passes = { 0 };
+    if (!run_target(r, "x86-64-v3", &t))
+        return EXIT_USAGE;
+    Unit *u = frontend_load(r->cx, path, &fo);
+    int code = u && !r->cx->errors ? entries_select(r, u, option_value(&r->options, OPT_ENTRIES, NULL)) : 0;
+    if (code)
+        return code;
+    bool ok = u && !r->cx->errors && run_passes(r, u, NULL, &passes);
+    if (option_given(&r->options, OPT_TIME_PASSES))
+        print_passes(&passes);
+    if (!ok)
+        return run_finish(r);
+    const char *weights = option_value(&r->options, OPT_WEIGHTS, NULL);
+    if (weights && !(o->weights = (const uint8_t *)run_read_file(r, weights, &o->weights_size)))
+        return EXIT_FILE;
+    Built built = { .run = r };
+    o->check = note_tables;
+    o->user = &built;
+    if (!(o->prefix = prefix_of(r, u)))
+        return EXIT_USAGE;
+    ok = aot_build(u, &t, o);
+    code = run_finish(r);
+    if (ok && !code && !option_given(&r->options, OPT_QUIET))
+        report(&built, o, u, &t);
+    return ok || code ? code : EXIT_FILE;
 }
 
 int verb_build(Run *r)
 {
     bool named = !strcmp(r->options.words.at[0], "build");
     const char *path = run_file(r, named ? 1 : 0), *out = option_value(&r->options, OPT_OUTPUT, NULL);
+    const char *form = option_value(&r->options, OPT_EMIT, NULL);
     if (!path)
         return EXIT_USAGE;
-    FrontendOptions fo = run_frontend_options(r);
-    select_entries(r, &fo);
-    const char *form = option_value(&r->options, OPT_EMIT, NULL);
-    if (form)
+    if (form) {
+        FrontendOptions fo = run_frontend_options(r);
         return emit_form(r, path, &fo, form);
-    AotOptions o = { .path = out, .source = path, .cc = "cc" };
+    }
+    AotOptions o = { .path = out, .source = path, .cc = option_value(&r->options, OPT_CC, "cc") };
     if (!out || !kind_of(out, &o.kind)) {
-        fprintf(stderr, out ? "dlcc: what is %s to be? The suffix says: .so, .a or .o\n" : "dlcc: where to? `dlcc %s -o model.so`\n",
+        fprintf(stderr, out ? "dlcc: what is %s to be? The suffix says: .so, .a, .o or .h\n" : "dlcc: where to? `dlcc %s -o model.so`\n",
                 out ? out : path);
         return EXIT_USAGE;
     }
-    Target t;
-    if (!run_target(r, "x86-64-v3", &t))
-        return EXIT_USAGE;
-    PipelineReport passes = { 0 };
-    Unit *u = run_load(r, path, &fo, NULL, &passes);
-    if (option_given(&r->options, OPT_TIME_PASSES))
-        print_passes(&passes);
-    if (!u)
-        return run_finish(r);
-    const char *weights = option_value(&r->options, OPT_WEIGHTS, NULL);
-    if (weights && !(o.weights = (const uint8_t *)run_read_file(r, weights, &o.weights_size)))
-        return EXIT_FILE;
-    o.prefix = aot_prefix(r->arena, option_value(&r->options, OPT_PREFIX, u->name));
-    o.header = header_path(r, out);
-    bool ok = aot_build(u, &t, &o);
-    int code = run_finish(r);
-    if (ok && !code && !option_given(&r->options, OPT_QUIET))
-        report(&o, u, &t);
-    return ok || code ? code : EXIT_INTERNAL;
+    o.header = with_suffix(r, out, ".h");
+    if (o.kind == AOT_HEADER)
+        o.path = with_suffix(r, out, ".so");
+    return build_library(r, path, &o);
 }

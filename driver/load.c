@@ -48,14 +48,17 @@ FrontendOptions run_frontend_options(Run *r)
     return o;
 }
 
+bool run_passes(Run *r, Unit *u, const char *stop_after, PipelineReport *out_report)
+{
+    PipelineOptions p = { .stop_after = stop_after, .print_after = option_value(&r->options, OPT_PRINT_AFTER, NULL),
+                          .print_to = stdout, .verify = true };
+    return pipeline_run(u, &p, out_report);
+}
+
 Unit *run_load(Run *r, const char *path, const FrontendOptions *options, const char *stop_after, PipelineReport *out_report)
 {
     Unit *u = frontend_load(r->cx, path, options);
-    PipelineOptions p = { .stop_after = stop_after, .print_after = option_value(&r->options, OPT_PRINT_AFTER, NULL),
-                          .print_to = stdout, .verify = true };
-    if (!u || r->cx->errors || !pipeline_run(u, &p, out_report))
-        return NULL;
-    return u;
+    return u && !r->cx->errors && run_passes(r, u, stop_after, out_report) ? u : NULL;
 }
 
 bool run_target(Run *r, const char *otherwise, Target *out_target)
