@@ -122,6 +122,11 @@ typedef struct {
 static bool note_tables(void *user, const DlrtModel *m)
 {
     Built *b = user;
+    char why[200];
+    if (!dlrt_verify(m, why, sizeof why)) {
+        diag_report(b->run->cx, DIAG_E0001, 0, "internal: the tables of the library: %s", why);
+        return false;
+    }
     b->context_bytes = m->context_bytes;
     b->batch = 1;
     for (uint32_t i = 0; i < m->entry_count; i++)
