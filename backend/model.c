@@ -106,7 +106,8 @@ static DlrtItem item_of(Layout *l, const Plan *plan, const PlanItem *item, DlrtO
     const Kernel *k = item->kind == PLAN_KERNEL ? l->p->kernels.at[item->kernel] : NULL;
     switch (item->kind) {
     case PLAN_KERNEL: {
-        const KernelGrid *g = &l->compiled->objects[item->kernel].grid;
+        static const KernelGrid none;
+        const KernelGrid *g = l->compiled ? &l->compiled->objects[item->kernel].grid : &none;
         out.kind = DLRT_KERNEL;
         out.code = item->kernel;
         out.tiles = g->tiles;
@@ -421,7 +422,7 @@ ModelTables *model_tables(Program *p, const Compiled *c, const Target *t)
     m->note_count = l.notes.n;
     m->kernel_count = p->kernels.n;
     m->call_count = l.calls.n;
-    out->kernel_symbols = c->symbols;
+    out->kernel_symbols = c ? c->symbols : NULL;
     out->call_symbols = l.calls.at;
     m->kernels = out->kernels = arena_new_array(a, DlrtKernel *, p->kernels.n);
     m->calls = out->calls = arena_new_array(a, DlrtCall *, l.calls.n);

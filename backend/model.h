@@ -15,7 +15,8 @@ typedef struct {
     DlrtCall **calls;
 } ModelTables;
 
-/* Lays out context and tables in p's arena. Addresses of code are NULL. `march` is recorded in checkpoints. */
+/* Lays out context and tables in p's arena. Addresses of code are NULL. c NULL: no code is known, and the numbers of tiles are 0;
+ * sizes are right. `march` is recorded in checkpoints. */
 ModelTables *model_tables(Program *p, const Compiled *c, const Target *t);
 
 #endif

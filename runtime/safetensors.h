@@ -35,6 +35,8 @@ const DlrtSafeTensor *dlrt_safe_tensor(const DlrtSafeFile *f, size_t i);
 const DlrtSafeTensor *dlrt_safe_find(const DlrtSafeFile *f, const char *name);
 /* The metadata string, or NULL. */
 const char *dlrt_safe_meta(const DlrtSafeFile *f, const char *key);
+/* Metadata number i, sorted by key; NULL past the end. */
+const DlrtPair *dlrt_safe_pair(const DlrtSafeFile *f, size_t i);
 /* Whether the file has checksums. */
 bool dlrt_safe_has_sums(const DlrtSafeFile *f);
 

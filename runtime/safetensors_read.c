@@ -441,6 +441,11 @@ const char *dlrt_safe_meta(const DlrtSafeFile *f, const char *key)
     return find_pair(f, key);
 }
 
+const DlrtPair *dlrt_safe_pair(const DlrtSafeFile *f, size_t i)
+{
+    return i < f->pair_count ? &f->pairs[i] : NULL;
+}
+
 bool dlrt_safe_has_sums(const DlrtSafeFile *f)
 {
     return f->has_sums;

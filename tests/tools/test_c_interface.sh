@@ -108,6 +108,9 @@ cmp -s trained.txt all.txt && bad "training changed nothing"
 try "$DLCC" -q "$here/net.dl" -D B=8 -o other/net.h
 try cc app.c -Iother so/net.so -Wl,-rpath,so -o old && ./old
 [ $? = 1 ] || bad "an old library with a new header is not DLCC_E_ABI"
+try "$DLCC" -q "$here/net.dl" -D B=8 -o other/net.so
+try cc app.c -Iother other/net.so -Wl,-rpath,other -o smaller && ./smaller
+[ $? = 0 ] || bad "a library whose B is below the recipe's batch"
 mkdir -p cpu && cp so/net.so so/net.h cpu/
 at=$(grep -obUaP 'DLMODEL1\x01\x00\x00\x00\x00\x00\x00\x00' cpu/net.so | head -1 | cut -d: -f1)
 if [ -n "$at" ]; then
@@ -131,10 +134,11 @@ refused 3 "short.safetensors" "$DLCC" "$here/net.dl" -o x.so -w short.safetensor
 [ ! -e x.so ] && [ ! -e x.h ] || bad "a failed build left files"
 try "$DLCC" -q "$here/net.dl" -o pre.so --prefix My_Net && nm -D --defined-only pre.so | grep -q ' My_Net_step$' || bad "--prefix"
 
-# Starting costs nothing: no code generator is set up before it is needed.
-best=1000000000
+# Starting costs nothing: no code generator is set up before it is needed. Processor time, the least of some runs.
+best=1000
 for _ in 1 2 3 4 5 6 7 8 9 10; do
-    from=$(date +%s%N) && "$DLCC" --help >/dev/null && t=$(($(date +%s%N) - from)) && [ $t -lt $best ] && best=$t
+    t=$( { TIMEFORMAT='%U %S'; time "$DLCC" --help >/dev/null; } 2>&1 | awk '{ print 1000 * ($1 + $2) }')
+    [ "$t" -lt $best ] && best=$t
 done
-[ $best -lt 10000000 ] || { nm "$DLCC" | grep -q __asan_init || bad "dlcc --help takes $best ns"; }
+[ $best -le 10 ] || { nm "$DLCC" | grep -q __asan_init || bad "dlcc --help takes $best ms"; }
 exit $fail
