@@ -1,8 +1,9 @@
 /* aot.c: objects, tables and the runtime to one library.
  *
- * Works in a temporary folder: kernels' objects, the C source of tables, the runtime's object (embedded in this program).
- * `ld -r` makes one relocatable object in which only the model's own functions stay visible: so that two models, each with
- * its runtime, live in one program. The result is renamed into place when it is whole. */
+ * Works in a temporary folder: kernels' objects, the C source of tables, the runtime's object
+ * (embedded in this program). `ld -r` makes one relocatable object in which only the model's own
+ * functions stay visible: so that two models, each with its runtime, live in one program. The
+ * result is renamed into place when it is whole. */
 #include "backend/aot.h"
 
 #include "backend/embedded.h"
@@ -58,7 +59,8 @@ static bool put_file(Build *b, const char *name, const void *data, size_t size)
     return write_file(b, in_folder(b, name), data, size);
 }
 
-/* Runs a command in the folder; its errors go to a file, the first line of which the diagnostic shows. */
+/* Runs a command in the folder; its errors go to a file, the first line of which the diagnostic
+ * shows. */
 static bool run(Build *b, Command *c)
 {
     const char *log = in_folder(b, "log");
@@ -72,7 +74,8 @@ static bool run(Build *b, Command *c)
         _exit(127);
     }
     int status = -1;
-    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {}
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
     if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return true;
     char line[300] = "";
@@ -83,7 +86,8 @@ static bool run(Build *b, Command *c)
         fclose(f);
     line[strcspn(line, "\n")] = 0;
     if (pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 127)
-        diag_report(b->u->cx, DIAG_E0810, 0, "`%s` is needed to link a library and was not found", c->at[0]);
+        diag_report(b->u->cx, DIAG_E0810, 0, "`%s` is needed to link a library and was not found",
+                    c->at[0]);
     else
         diag_report(b->u->cx, DIAG_E0810, 0, "`%s` failed: %s", c->at[0], line);
     return false;
@@ -100,8 +104,14 @@ static void push_all(Build *b, Command *c, const char *const *words)
         push(b, c, *words);
 }
 
-static bool write_objects(Build *b, const Compiled *c, Command *link)
+static bool write_objects(Build *b, const Compiled *c, const TinyEntries *tiny, Command *link)
 {
+    for (uint32_t i = 0; i < tiny->n; i++) {
+        const char *name = arena_printf(b->a, "t%u.o", i);
+        if (!put_file(b, name, tiny->at[i].object.bytes, tiny->at[i].object.size))
+            return false;
+        push(b, link, name);
+    }
     for (uint32_t i = 0; i < c->n; i++) {
         const char *name = arena_printf(b->a, "k%u.o", i);
         if (!put_file(b, name, c->objects[i].bytes, c->objects[i].size))
@@ -111,19 +121,24 @@ static bool write_objects(Build *b, const Compiled *c, Command *link)
     return true;
 }
 
-static bool compile_tables(Build *b, const ModelTables *tables)
+static bool compile_tables(Build *b, const ModelTables *tables, const TinyEntries *tiny)
 {
-    const char *source = aot_source(b->u, tables, b->o);
+    const char *source = aot_source(b->u, tables, tiny, b->o);
     Command c = { 0 };
-    push_all(b, &c, (const char *const[]){ b->o->cc, "-std=gnu11", "-O1", "-fPIC", "-fvisibility=hidden", "-w", "-I.", "-c", "model.c", "-o", "model.o", NULL });
+    push_all(b, &c,
+             (const char *const[]){ b->o->cc, "-std=gnu11", "-O1", "-fPIC", "-fvisibility=hidden",
+                                    "-w", "-I.", "-c", "model.c", "-o", "model.o", NULL });
     const char *runtime = arena_printf(b->a, "%s/runtime", b->folder);
     if (mkdir(runtime, 0755) && errno != EEXIST) {
         diag_report(b->u->cx, DIAG_E0811, 0, "cannot write %s: %s", runtime, strerror(errno));
         return false;
     }
-    return put_file(b, "runtime/dlrt.h", embedded_dlrt_h, embedded_size(embedded_dlrt_h, embedded_dlrt_h_end)) &&
-           put_file(b, "runtime/plan.h", embedded_plan_h, embedded_size(embedded_plan_h, embedded_plan_h_end)) &&
-           put_file(b, "dlrt.o", embedded_dlrt_o, embedded_size(embedded_dlrt_o, embedded_dlrt_o_end)) &&
+    return put_file(b, "runtime/dlrt.h", embedded_dlrt_h,
+                    embedded_size(embedded_dlrt_h, embedded_dlrt_h_end)) &&
+           put_file(b, "runtime/plan.h", embedded_plan_h,
+                    embedded_size(embedded_plan_h, embedded_plan_h_end)) &&
+           put_file(b, "dlrt.o", embedded_dlrt_o,
+                    embedded_size(embedded_dlrt_o, embedded_dlrt_o_end)) &&
            (!b->o->weights || put_file(b, "weights", b->o->weights, b->o->weights_size)) &&
            put_file(b, "model.c", source, strlen(source)) && in_folder(b, "model.o") && run(b, &c);
 }
@@ -132,10 +147,15 @@ static bool compile_tables(Build *b, const ModelTables *tables)
 static bool join_objects(Build *b, Command *objects)
 {
     Command join = { 0 }, hide = { 0 };
-    push_all(b, &join, (const char *const[]){ b->o->cc, "-r", "-nostdlib", "-o", "joined.o", "model.o", "dlrt.o", NULL });
+    push_all(b, &join,
+             (const char *const[]){ b->o->cc, "-r", "-nostdlib", "-o", "joined.o", "model.o",
+                                    "dlrt.o", NULL });
     for (uint32_t i = 0; i < objects->n; i++)
         push(b, &join, objects->at[i]);
-    push_all(b, &hide, (const char *const[]){ "objcopy", "-w", arena_printf(b->a, "--keep-global-symbol=%s_*", b->o->prefix), "joined.o", "final.o", NULL });
+    push_all(b, &hide,
+             (const char *const[]){ "objcopy", "-w",
+                                    arena_printf(b->a, "--keep-global-symbol=%s_*", b->o->prefix),
+                                    "joined.o", "final.o", NULL });
     return in_folder(b, "joined.o") && run(b, &join) && in_folder(b, "final.o") && run(b, &hide);
 }
 
@@ -152,8 +172,11 @@ static bool link_library(Build *b, const char **out_made)
         break;
     case AOT_SHARED:
         *out_made = "final.so";
-        push_all(b, &c, (const char *const[]){ b->o->cc, "-shared", "-fopenmp", "-Wl,-z,noexecstack", "-Wl,-z,defs", "-Wl,-z,relro",
-                                               "-Wl,--build-id=none", arena_printf(b->a, "-Wl,-soname,%s", soname), "-o", "final.so", "final.o", "-lm", NULL });
+        push_all(b, &c,
+                 (const char *const[]){ b->o->cc, "-shared", "-fopenmp", "-Wl,-z,noexecstack",
+                                        "-Wl,-z,defs", "-Wl,-z,relro", "-Wl,--build-id=none",
+                                        arena_printf(b->a, "-Wl,-soname,%s", soname), "-o",
+                                        "final.so", "final.o", "-lm", NULL });
         break;
     }
     return in_folder(b, *out_made) && run(b, &c);
@@ -194,18 +217,22 @@ static void clean(Build *b)
     rmdir(b->folder);
 }
 
-static bool build_library(Build *b, const Compiled *compiled, const ModelTables *tables)
+static bool build_library(Build *b, const Compiled *compiled, const ModelTables *tables,
+                          const TinyEntries *tiny)
 {
-    char *folder = arena_printf(b->a, "%s/dlccXXXXXX", getenv("TMPDIR") && *getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
+    char *folder = arena_printf(b->a, "%s/dlccXXXXXX",
+                                getenv("TMPDIR") && *getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
     const char *made = NULL;
     if (!mkdtemp(folder)) {
-        diag_report(b->u->cx, DIAG_E0811, 0, "cannot make a temporary folder %s: %s", folder, strerror(errno));
+        diag_report(b->u->cx, DIAG_E0811, 0, "cannot make a temporary folder %s: %s", folder,
+                    strerror(errno));
         return false;
     }
     b->folder = folder;
     Command objects = { 0 };
-    bool ok = write_objects(b, compiled, &objects) && compile_tables(b, tables) && join_objects(b, &objects) &&
-              link_library(b, &made) && deliver(b, made, NULL, 0, b->o->path);
+    bool ok = write_objects(b, compiled, tiny, &objects) && compile_tables(b, tables, tiny) &&
+              join_objects(b, &objects) && link_library(b, &made) &&
+              deliver(b, made, NULL, 0, b->o->path);
     clean(b);
     return ok;
 }
@@ -218,9 +245,11 @@ bool aot_build(Unit *u, const Target *t, const AotOptions *o)
         return false;
     ModelTables *tables = model_tables(u->program, &compiled, t);
     const char *header = o->header ? aot_header(u, tables, o) : NULL;
+    TinyEntries tiny = tiny_compile(u->program, &compiled, tables, t);
     bool ok = (!o->check || o->check(o->user, &tables->model)) &&
-              (o->kind == AOT_HEADER || build_library(&b, &compiled, tables)) &&
+              (o->kind == AOT_HEADER || build_library(&b, &compiled, tables, &tiny)) &&
               (!header || deliver(&b, NULL, header, strlen(header), o->header));
+    tiny_free(&tiny);
     compiled_free(&compiled);
     return ok;
 }

@@ -1,7 +1,8 @@
 /* aot_source.c: the tables of a model as C data, and the functions of its interface.
  *
- * C and not object code, because the system's compiler has to be there for the link anyway: it knows relocations, and a person
- * can read what a library is made of. Each table is a static const array; pointers between tables are addresses. */
+ * C and not object code, because the system's compiler has to be there for the link anyway: it
+ * knows relocations, and a person can read what a library is made of. Each table is a static const
+ * array; pointers between tables are addresses. */
 #include "backend/aot.h"
 
 #include <ctype.h>
@@ -39,8 +40,9 @@ bool aot_is_export(const Unit *u, uint32_t i)
 const char *aot_function(Arena *a, const char *name)
 {
     static const char *const own[] = {
-        "abi", "error", "eval", "free", "get", "init", "load", "load_from", "message", "metric", "name", "read", "save", "save_to",
-        "set", "set_threads", "shape", "step", "train", "view", "write",
+        "abi",       "error",       "eval",   "free", "get",   "init", "load",
+        "load_from", "message",     "metric", "name", "read",  "save", "save_to",
+        "set",       "set_threads", "shape",  "step", "train", "view", "write",
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
         if (!strcmp(own[i], name))
@@ -123,19 +125,19 @@ static void put_values(FILE *out, const char *name, uint32_t number, const DlrtV
     fputs(n ? "};\n" : "    { 0 },\n};\n", out);
 }
 
-static void put_items(FILE *out, const DlrtEntry *e, uint32_t number)
+static void put_items(FILE *out, const DlrtEntry *e, uint32_t number, const Plan *plan)
 {
     for (uint32_t i = 0; i < e->item_count; i++)
         if (e->items[i].args) {
             fprintf(out, "static const int64_t args_%u_%u[] = ", number, i);
-            put_i64s(out, e->items[i].args, e->items[i].operand_count);
+            put_i64s(out, e->items[i].args, plan->items.at[i].args.n);
             fputs(";\n", out);
         }
     open_array(out, "DlrtItem", "items", number);
     for (uint32_t i = 0; i < e->item_count; i++) {
         const DlrtItem *t = &e->items[i];
-        fprintf(out, "    { %u, %u, %u, %u, %u, %u, %u, %u, ", t->kind, t->flags, t->operand_count, t->operand_first, t->code,
-                t->match, t->note, t->grain);
+        fprintf(out, "    { %u, %u, %u, %u, %u, %u, %u, %u, ", t->kind, t->flags, t->operand_count,
+                t->operand_first, t->code, t->match, t->note, t->grain);
         put_i64(out, t->tiles);
         fputs(", ", out);
         put_i64(out, t->batch_scale);
@@ -154,7 +156,8 @@ static void put_operands(FILE *out, const DlrtEntry *e, uint32_t number)
     open_array(out, "DlrtOperand", "operands", number);
     for (uint32_t i = 0; i < e->operand_count; i++) {
         const DlrtOperand *o = &e->operands[i];
-        fprintf(out, "    { %u, %u, %u, %u, %u, ", o->base, o->phase, o->dtype, o->writes, o->index);
+        fprintf(out, "    { %u, %u, %u, %u, %u, ", o->base, o->phase, o->dtype, o->writes,
+                o->index);
         put_i64(out, o->offset);
         fputs(", ", out);
         put_i64s(out, o->stride, DLRT_MAX_DEPTH);
@@ -165,11 +168,21 @@ static void put_operands(FILE *out, const DlrtEntry *e, uint32_t number)
     fputs(e->operand_count ? "};\n" : "    { 0 },\n};\n", out);
 }
 
-static void put_entries(FILE *out, const DlrtModel *m)
+static const char *tiny_symbol(const TinyEntries *tiny, uint32_t entry)
 {
+    for (uint32_t i = 0; i < tiny->n; i++)
+        if (tiny->at[i].entry == entry)
+            return tiny->at[i].symbol;
+    return "0";
+}
+
+static void put_entries(FILE *out, const Program *p, const DlrtModel *m, const TinyEntries *tiny)
+{
+    for (uint32_t i = 0; i < tiny->n; i++)
+        fprintf(out, "extern DlrtTiny %s;\n", tiny->at[i].symbol);
     for (uint32_t i = 0; i < m->entry_count; i++) {
         const DlrtEntry *e = &m->entries[i];
-        put_items(out, e, i);
+        put_items(out, e, i, &p->plans.at[i]);
         put_operands(out, e, i);
         put_values(out, "inputs", i, e->inputs, e->input_count);
         put_values(out, "outputs", i, e->outputs, e->output_count);
@@ -179,11 +192,13 @@ static void put_entries(FILE *out, const DlrtModel *m)
         const DlrtEntry *e = &m->entries[i];
         fputs("    { ", out);
         put_string(out, e->name);
-        fprintf(out, ", items_%u, operands_%u, inputs_%u, outputs_%u, 0, ", i, i, i, i);
+        fprintf(out, ", items_%u, operands_%u, inputs_%u, outputs_%u, %s, ", i, i, i, i,
+                tiny_symbol(tiny, i));
         put_i64(out, e->max_batch);
         fputs(", ", out);
         put_i64(out, e->cost);
-        fprintf(out, ", %u, %u, %u, %u, %u, 0 },\n", e->item_count, e->operand_count, e->input_count, e->output_count, e->flags);
+        fprintf(out, ", %u, %u, %u, %u, %u, 0 },\n", e->item_count, e->operand_count,
+                e->input_count, e->output_count, e->flags);
     }
     fputs("};\n", out);
 }
@@ -226,12 +241,14 @@ static void put_recipe(FILE *out, const DlrtModel *m)
     }
     fputs(m->field_count ? "};\n" : "    { { 0 }, 0 },\n};\n", out);
     for (uint32_t i = 0; i < m->update_count; i++)
-        put_numbers(out, "update_fields", i, m->updates[i].fields, m->entries[m->updates[i].entry].input_count);
+        put_numbers(out, "update_fields", i, m->updates[i].fields,
+                    m->entries[m->updates[i].entry].input_count);
     open_array(out, "DlrtUpdate", "updates", -1);
     for (uint32_t i = 0; i < m->update_count; i++) {
         fputs("    { ", out);
         put_string(out, m->updates[i].name);
-        fprintf(out, ", update_fields_%u, %u, %u },\n", i, m->updates[i].entry, m->updates[i].times);
+        fprintf(out, ", update_fields_%u, %u, %u },\n", i, m->updates[i].entry,
+                m->updates[i].times);
     }
     fputs(m->update_count ? "};\n" : "    { 0 },\n};\n", out);
     open_array(out, "char *const", "notes", -1);
@@ -273,38 +290,51 @@ static void put_constants(FILE *out, const Program *p)
 
 static void put_model(FILE *out, const DlrtModel *m)
 {
-    fprintf(out, "static const DlrtModel model = {\n"
-                 "    .magic = DLRT_MAGIC, .version = DLRT_VERSION, .abi = UINT64_C(0x%016llx),\n"
-                 "    .model_hash = UINT64_C(0x%016llx), .recipe_hash = UINT64_C(0x%016llx),\n"
-                 "    .cpu_features = UINT64_C(0x%llx), .name = ",
-            (unsigned long long)m->abi, (unsigned long long)m->model_hash, (unsigned long long)m->recipe_hash,
-            (unsigned long long)m->cpu_features);
+    fprintf(out,
+            "static const DlrtModel model = {\n"
+            "    .magic = DLRT_MAGIC, .version = DLRT_VERSION, .abi = UINT64_C(0x%016llx),\n"
+            "    .model_hash = UINT64_C(0x%016llx), .recipe_hash = UINT64_C(0x%016llx),\n"
+            "    .cpu_features = UINT64_C(0x%llx), .name = ",
+            (unsigned long long)m->abi, (unsigned long long)m->model_hash,
+            (unsigned long long)m->recipe_hash, (unsigned long long)m->cpu_features);
     put_string(out, m->name);
     fputs(", .triple = ", out);
     put_string(out, m->triple);
     fputs(", .march = ", out);
     put_string(out, m->march);
-    fprintf(out, ", .constants = constants,\n    .context_bytes = %lld, .view_bytes = %lld, .arena_offset = %lld, .arena_bytes = %lld,\n",
-            (long long)m->context_bytes, (long long)m->view_bytes, (long long)m->arena_offset, (long long)m->arena_bytes);
-    fprintf(out, "    .kernels = kernels, .calls = calls, .entries = entries, .tensors = tensors, .notes = notes,\n"
-                 "    .fields = fields, .updates = updates, .metrics = metrics,\n"
-                 "    .kernel_count = %u, .call_count = %u, .entry_count = %u, .tensor_count = %u, .note_count = %u,\n"
-                 "    .field_count = %u, .update_count = %u, .metric_count = %u, .sum_count = %u, .init_entry = %uu,\n",
-            m->kernel_count, m->call_count, m->entry_count, m->tensor_count, m->note_count, m->field_count, m->update_count,
-            m->metric_count, m->sum_count, m->init_entry);
-    fprintf(out, "    .batch = %lld, .steps = %lld, .epochs = %lld, .seed = UINT64_C(%llu), .shuffle = %u,\n};\n",
-            (long long)m->batch, (long long)m->steps, (long long)m->epochs, (unsigned long long)m->seed, m->shuffle);
+    fprintf(out,
+            ", .constants = constants,\n    .context_bytes = %lld, .view_bytes = %lld, "
+            ".arena_offset = %lld, .arena_bytes = %lld,\n",
+            (long long)m->context_bytes, (long long)m->view_bytes, (long long)m->arena_offset,
+            (long long)m->arena_bytes);
+    fprintf(out,
+            "    .kernels = kernels, .calls = calls, .entries = entries, .tensors = tensors, "
+            ".notes = notes,\n"
+            "    .fields = fields, .updates = updates, .metrics = metrics,\n"
+            "    .kernel_count = %u, .call_count = %u, .entry_count = %u, .tensor_count = %u, "
+            ".note_count = %u,\n"
+            "    .field_count = %u, .update_count = %u, .metric_count = %u, .sum_count = %u, "
+            ".init_entry = %uu,\n",
+            m->kernel_count, m->call_count, m->entry_count, m->tensor_count, m->note_count,
+            m->field_count, m->update_count, m->metric_count, m->sum_count, m->init_entry);
+    fprintf(out,
+            "    .batch = %lld, .steps = %lld, .epochs = %lld, .seed = UINT64_C(%llu), .shuffle = "
+            "%u,\n};\n",
+            (long long)m->batch, (long long)m->steps, (long long)m->epochs,
+            (unsigned long long)m->seed, m->shuffle);
 }
 
 static void put_metrics(FILE *out, const DlrtModel *m)
 {
     for (uint32_t i = 0; i < m->metric_count; i++)
-        put_numbers(out, "metric_fields", i, m->metrics[i].fields, m->entries[m->metrics[i].entry].input_count);
+        put_numbers(out, "metric_fields", i, m->metrics[i].fields,
+                    m->entries[m->metrics[i].entry].input_count);
     open_array(out, "DlrtMetric", "metrics", -1);
     for (uint32_t i = 0; i < m->metric_count; i++) {
         fputs("    { ", out);
         put_string(out, m->metrics[i].name);
-        fprintf(out, ", metric_fields_%u, %u, %uu, %u, 0 },\n", i, m->metrics[i].entry, m->metrics[i].finish, m->metrics[i].first);
+        fprintf(out, ", metric_fields_%u, %u, %uu, %u, 0 },\n", i, m->metrics[i].entry,
+                m->metrics[i].finish, m->metrics[i].first);
     }
     fputs(m->metric_count ? "};\n" : "    { 0 },\n};\n", out);
 }
@@ -313,26 +343,64 @@ static void put_metrics(FILE *out, const DlrtModel *m)
 static void put_common(FILE *out, const char *p)
 {
     fprintf(out, "EXPORT uint64_t %s_abi(void) { return model.abi; }\n", p);
-    fprintf(out, "EXPORT int %s_view(const DlrtContext *base, void *mem, size_t size, DlrtContext **out_cx) { return dlrt_view(base, mem, size, out_cx); }\n", p);
+    fprintf(out,
+            "EXPORT int %s_view(const DlrtContext *base, void *mem, size_t size, DlrtContext "
+            "**out_cx) { return dlrt_view(base, mem, size, out_cx); }\n",
+            p);
     fprintf(out, "EXPORT void %s_free(DlrtContext *cx) { dlrt_free(cx); }\n", p);
-    fprintf(out, "EXPORT int %s_set(DlrtContext *cx, const char *key, double value) { return dlrt_set(cx, key, value); }\n", p);
-    fprintf(out, "EXPORT int %s_get(const DlrtContext *cx, const char *key, double *out) { return dlrt_get(cx, key, out); }\n", p);
-    fprintf(out, "EXPORT int %s_set_threads(DlrtContext *cx, int n, DlrtTeam *team, void *user) { return dlrt_set_threads(cx, n, team, user); }\n", p);
+    fprintf(out,
+            "EXPORT int %s_set(DlrtContext *cx, const char *key, double value) { return "
+            "dlrt_set(cx, key, value); }\n",
+            p);
+    fprintf(out,
+            "EXPORT int %s_get(const DlrtContext *cx, const char *key, double *out) { return "
+            "dlrt_get(cx, key, out); }\n",
+            p);
+    fprintf(out,
+            "EXPORT int %s_set_threads(DlrtContext *cx, int n, DlrtTeam *team, void *user) { "
+            "return dlrt_set_threads(cx, n, team, user); }\n",
+            p);
     fprintf(out, "EXPORT const char *%s_name(size_t i) { return dlrt_name(&model, i); }\n", p);
-    fprintf(out, "EXPORT int %s_shape(const char *name, size_t *out_rank, size_t out_dims[8]) { return dlrt_shape(&model, name, out_rank, out_dims); }\n", p);
-    fprintf(out, "EXPORT int %s_read(const DlrtContext *cx, const char *name, float *out, size_t count) { return dlrt_read(cx, name, out, count); }\n", p);
-    fprintf(out, "EXPORT int %s_write(DlrtContext *cx, const char *name, const float *in, size_t count) { return dlrt_write(cx, name, in, count); }\n", p);
-    fprintf(out, "EXPORT int %s_save(const DlrtContext *cx, int what, const char *path) { return dlrt_save(cx, what, path); }\n", p);
-    fprintf(out, "EXPORT int %s_load(DlrtContext *cx, int what, const char *path) { return dlrt_load(cx, what, path); }\n", p);
-    fprintf(out, "EXPORT int %s_save_to(const DlrtContext *cx, int what, const DlrtIo *io) { return dlrt_save_to(cx, what, io); }\n", p);
-    fprintf(out, "EXPORT int %s_load_from(DlrtContext *cx, int what, const DlrtIo *io) { return dlrt_load_from(cx, what, io); }\n", p);
+    fprintf(out,
+            "EXPORT int %s_shape(const char *name, size_t *out_rank, size_t out_dims[8]) { return "
+            "dlrt_shape(&model, name, out_rank, out_dims); }\n",
+            p);
+    fprintf(out,
+            "EXPORT int %s_read(const DlrtContext *cx, const char *name, float *out, size_t count) "
+            "{ return dlrt_read(cx, name, out, count); }\n",
+            p);
+    fprintf(out,
+            "EXPORT int %s_write(DlrtContext *cx, const char *name, const float *in, size_t count) "
+            "{ return dlrt_write(cx, name, in, count); }\n",
+            p);
+    fprintf(out,
+            "EXPORT int %s_save(const DlrtContext *cx, int what, const char *path) { return "
+            "dlrt_save(cx, what, path); }\n",
+            p);
+    fprintf(out,
+            "EXPORT int %s_load(DlrtContext *cx, int what, const char *path) { return "
+            "dlrt_load(cx, what, path); }\n",
+            p);
+    fprintf(out,
+            "EXPORT int %s_save_to(const DlrtContext *cx, int what, const DlrtIo *io) { return "
+            "dlrt_save_to(cx, what, io); }\n",
+            p);
+    fprintf(out,
+            "EXPORT int %s_load_from(DlrtContext *cx, int what, const DlrtIo *io) { return "
+            "dlrt_load_from(cx, what, io); }\n",
+            p);
     fprintf(out, "EXPORT const char *%s_error(int code) { return dlrt_error(code); }\n", p);
-    fprintf(out, "EXPORT const char *%s_message(const DlrtContext *cx) { return dlrt_message(cx); }\n", p);
+    fprintf(out,
+            "EXPORT const char *%s_message(const DlrtContext *cx) { return dlrt_message(cx); }\n",
+            p);
 }
 
 static void put_init(FILE *out, const AotOptions *o)
 {
-    fprintf(out, "EXPORT int %s_init(uint64_t abi, void *mem, size_t size, uint64_t seed, DlrtContext **out_cx)\n{\n", o->prefix);
+    fprintf(out,
+            "EXPORT int %s_init(uint64_t abi, void *mem, size_t size, uint64_t seed, DlrtContext "
+            "**out_cx)\n{\n",
+            o->prefix);
     if (!o->weights) {
         fputs("    return dlrt_init(&model, abi, mem, size, seed, out_cx);\n}\n", out);
         return;
@@ -342,18 +410,23 @@ static void put_init(FILE *out, const AotOptions *o)
           "    if (code)\n        return code;\n"
           "    code = dlrt_load_from(*out_cx, DLRT_FILE_WEIGHTS, &io);\n"
           "    if (code) {\n        dlrt_free(*out_cx);\n        *out_cx = 0;\n    }\n"
-          "    return code;\n}\n", out);
+          "    return code;\n}\n",
+          out);
 }
 
 static void put_weights(FILE *out, const AotOptions *o)
 {
     if (!o->weights)
         return;
-    fprintf(out, "enum { WEIGHTS_SIZE = %zu };\n"
-                 "__asm__(\".section .rodata\\n.balign 64\\nweights_bytes:\\n.incbin \\\"weights\\\"\\n.text\\n\");\n"
-                 "extern const unsigned char weights_bytes[] __attribute__((visibility(\"hidden\")));\n"
-                 "static int read_weights(void *user, uint64_t offset, void *data, size_t size)\n{\n    (void)user;\n"
-                 "    memcpy(data, weights_bytes + offset, size);\n    return 0;\n}\n", o->weights_size);
+    fprintf(out,
+            "enum { WEIGHTS_SIZE = %zu };\n"
+            "__asm__(\".section .rodata\\n.balign 64\\nweights_bytes:\\n.incbin "
+            "\\\"weights\\\"\\n.text\\n\");\n"
+            "extern const unsigned char weights_bytes[] __attribute__((visibility(\"hidden\")));\n"
+            "static int read_weights(void *user, uint64_t offset, void *data, size_t size)\n{\n    "
+            "(void)user;\n"
+            "    memcpy(data, weights_bytes + offset, size);\n    return 0;\n}\n",
+            o->weights_size);
 }
 
 static void put_field_arguments(FILE *out, const DlrtModel *m)
@@ -390,7 +463,10 @@ static void put_training(FILE *out, const DlrtModel *m, const char *p)
         fputs(", double *sums)\n{\n", out);
         put_field_array(out, m);
         fputs("    return dlrt_eval(cx, (int64_t)B, fields, sums);\n}\n", out);
-        fprintf(out, "EXPORT double %s_metric(const double *sums, int which) { return dlrt_metric(&model, sums, which); }\n", p);
+        fprintf(out,
+                "EXPORT double %s_metric(const double *sums, int which) { return "
+                "dlrt_metric(&model, sums, which); }\n",
+                p);
     }
 }
 
@@ -400,7 +476,8 @@ static void put_exports(FILE *out, const Unit *u, const DlrtModel *m, const char
         const DlrtEntry *e = &m->entries[i];
         if (!aot_is_export(u, i))
             continue;
-        fprintf(out, "EXPORT int %s_%s(DlrtContext *cx%s", p, aot_function(u->arena, e->name), aot_has_batch(e) ? ", size_t B" : "");
+        fprintf(out, "EXPORT int %s_%s(DlrtContext *cx%s", p, aot_function(u->arena, e->name),
+                aot_has_batch(e) ? ", size_t B" : "");
         for (uint32_t j = 0; j < e->input_count; j++)
             fprintf(out, ", const void *in_%s", e->inputs[j].name);
         for (uint32_t j = 0; j < e->output_count; j++)
@@ -408,15 +485,18 @@ static void put_exports(FILE *out, const Unit *u, const DlrtModel *m, const char
         fputs(")\n{\n    const void *const inputs[] = { ", out);
         for (uint32_t j = 0; j < e->input_count; j++)
             fprintf(out, "%sin_%s", j ? ", " : "", e->inputs[j].name);
-        fputs(e->input_count ? " };\n    void *const outputs[] = { " : "0 };\n    void *const outputs[] = { ", out);
+        fputs(e->input_count ? " };\n    void *const outputs[] = { "
+                             : "0 };\n    void *const outputs[] = { ",
+              out);
         for (uint32_t j = 0; j < e->output_count; j++)
             fprintf(out, "%sout%u", j ? ", " : "", j);
-        fprintf(out, "%s };\n    return dlrt_call_entry(cx, %u, %s, inputs, outputs);\n}\n", e->output_count ? "" : "0", i,
-                aot_has_batch(e) ? "(int64_t)B" : "1");
+        fprintf(out, "%s };\n    return dlrt_call_entry(cx, %u, %s, inputs, outputs);\n}\n",
+                e->output_count ? "" : "0", i, aot_has_batch(e) ? "(int64_t)B" : "1");
     }
 }
 
-const char *aot_source(Unit *u, const ModelTables *tables, const AotOptions *o)
+const char *aot_source(Unit *u, const ModelTables *tables, const TinyEntries *tiny,
+                       const AotOptions *o)
 {
     char *text = NULL;
     size_t n = 0;
@@ -424,10 +504,12 @@ const char *aot_source(Unit *u, const ModelTables *tables, const AotOptions *o)
     if (!out)
         return "";
     const DlrtModel *m = &tables->model;
-    fputs("#include \"runtime/dlrt.h\"\n#include <string.h>\n#define EXPORT __attribute__((visibility(\"default\")))\n", out);
+    fputs("#include \"runtime/dlrt.h\"\n#include <string.h>\n#define EXPORT "
+          "__attribute__((visibility(\"default\")))\n",
+          out);
     put_code(out, tables);
     put_constants(out, u->program);
-    put_entries(out, m);
+    put_entries(out, u->program, m, tiny);
     put_tensors(out, m);
     put_recipe(out, m);
     put_metrics(out, m);

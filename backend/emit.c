@@ -40,14 +40,13 @@ static void open_function(Emit *e, const char *symbol)
     e->end = LLVMGetParam(e->fn, 3);
 }
 
-void emit_open(Emit *e, const Kernel *k, const Target *t, const char *symbol)
+void emit_open_module(Emit *e, const Target *t, const char *name)
 {
     LLVMContextRef cx = LLVMContextCreate();
     *e = (Emit){
-        .kernel = k,
         .target = t,
         .cx = cx,
-        .module = LLVMModuleCreateWithNameInContext(symbol, cx),
+        .module = LLVMModuleCreateWithNameInContext(name, cx),
         .b = LLVMCreateBuilderInContext(cx),
         .i1 = LLVMInt1TypeInContext(cx),
         .i8 = LLVMInt8TypeInContext(cx),
@@ -59,9 +58,14 @@ void emit_open(Emit *e, const Kernel *k, const Target *t, const char *symbol)
         .ptr = LLVMPointerTypeInContext(cx, 0),
         .none = LLVMVoidTypeInContext(cx),
     };
+}
+
+static void open_body(Emit *e, const Kernel *k, const char *symbol)
+{
+    e->kernel = k;
     open_function(e, symbol);
-    e->entry = LLVMAppendBasicBlockInContext(cx, e->fn, "entry");
-    LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(cx, e->fn, "start");
+    e->entry = LLVMAppendBasicBlockInContext(e->cx, e->fn, "entry");
+    LLVMBasicBlockRef start = LLVMAppendBasicBlockInContext(e->cx, e->fn, "start");
     LLVMPositionBuilderAtEnd(e->b, e->entry);
     e->buffer = calloc(k->operands + 1, sizeof *e->buffer);
     for (uint32_t i = 0; e->buffer && i < k->operands; i++) {
@@ -73,6 +77,28 @@ void emit_open(Emit *e, const Kernel *k, const Target *t, const char *symbol)
     LLVMPositionBuilderAtEnd(e->b, start);
     if (!e->buffer)
         emit_fail(e, "out of memory");
+}
+
+void emit_open(Emit *e, const Kernel *k, const Target *t, const char *symbol)
+{
+    emit_open_module(e, t, symbol);
+    open_body(e, k, symbol);
+}
+
+void emit_open_beside(Emit *e, const Emit *host, const Kernel *k, const char *symbol)
+{
+    *e = *host;
+    e->b = LLVMCreateBuilderInContext(e->cx);
+    e->zero = NULL;
+    e->stack_bytes = 0;
+    e->error[0] = 0;
+    open_body(e, k, symbol);
+}
+
+void emit_close_beside(Emit *e)
+{
+    free(e->buffer);
+    LLVMDisposeBuilder(e->b);
 }
 
 void emit_close(Emit *e)

@@ -33,6 +33,10 @@ typedef struct Emit {
 /* Opens a module with the function `symbol`, positioned in its body. Disposed by emit_close. */
 void emit_open(Emit *e, const Kernel *k, const Target *t, const char *symbol);
 void emit_close(Emit *e);
+/* A module without a function yet; a kernel as a further function of host's module. */
+void emit_open_module(Emit *e, const Target *t, const char *name);
+void emit_open_beside(Emit *e, const Emit *host, const Kernel *k, const char *symbol);
+void emit_close_beside(Emit *e);
 /* Gives a further function of the module the target's attributes. */
 void emit_attributes(Emit *e, LLVMValueRef fn);
 /* Records why this kernel cannot be emitted; returns false. The first reason stays. */

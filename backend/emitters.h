@@ -12,10 +12,17 @@ enum { CONTRACT_ATTEMPTS = 4 };
 bool contract_emit(Emit *e, const Kernel *k, int attempt, KernelGrid *out_grid);
 bool nest_emit(Emit *e, const Kernel *k, KernelGrid *out_grid);
 
-/* e's module to object code. `glue`: run a short function pipeline first (for code with much
- * address arithmetic and little computation). out_object->spilled says that the stack frame exceeds
- * what was asked for by allocas. */
-bool object_emit(Emit *e, bool glue, KernelObject *out_object);
+typedef enum {
+    OBJECT_PLAIN,
+    OBJECT_GLUE,  /* a short function pipeline first: for code with much address arithmetic and
+                   * little computation */
+    OBJECT_INLINE /* functions marked alwaysinline go into their callers, and what they share is
+                   * done once */
+} ObjectPasses;
+
+/* e's module to object code. out_object->spilled says that the stack frame exceeds what was asked
+ * for by allocas. */
+bool object_emit(Emit *e, ObjectPasses passes, KernelObject *out_object);
 char *object_emit_text(Emit *e, bool assembly);
 
 #endif

@@ -27,7 +27,7 @@ bool kernel_emit(const Kernel *k, const Target *t, const char *symbol, KernelObj
         KernelObject o = { 0 };
         Emit e;
         emit_open(&e, k, t, symbol);
-        bool ok = emit_body(&e, k, attempt, &o.grid) && object_emit(&e, !contract, &o);
+        bool ok = emit_body(&e, k, attempt, &o.grid) && object_emit(&e, contract ? OBJECT_PLAIN : OBJECT_GLUE, &o);
         snprintf(o.error, sizeof o.error, "%s", e.error);
         emit_close(&e);
         if (!ok && out_object->bytes) /* no smaller shape: the one that spills */

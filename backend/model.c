@@ -414,7 +414,7 @@ ModelTables *model_tables(Program *p, const Compiled *c, const Target *t)
         if (p->plans.at[i].entry->kind == ENTRY_INIT)
             m->init_entry = i;
     }
-    m->entries = entries;
+    m->entries = out->entries = entries;
     m->entry_count = p->plans.n;
     m->fields = l.fields.at;
     m->field_count = l.fields.n;

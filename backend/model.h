@@ -13,6 +13,7 @@ typedef struct {
     const char *const *call_symbols;   /* of model.calls */
     DlrtKernel **kernels;              /* to be filled by address; model.kernels is this */
     DlrtCall **calls;
+    DlrtEntry *entries; /* likewise: entry.tiny */
 } ModelTables;
 
 /* Lays out context and tables in p's arena. Addresses of code are NULL. c NULL: no code is known, and the numbers of tiles are 0;

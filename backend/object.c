@@ -83,12 +83,19 @@ static bool verify(Emit *e)
     return !bad;
 }
 
-static bool run_glue_passes(Emit *e, LLVMTargetMachineRef machine)
+static bool run_passes(Emit *e, LLVMTargetMachineRef machine, ObjectPasses passes)
 {
+    static const char *const pipelines[] = {
+        [OBJECT_GLUE] = "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg)",
+        [OBJECT_INLINE] = "always-inline,function(sroa,early-cse<memssa>,"
+                          "instcombine<no-verify-fixpoint>,simplifycfg,"
+                          "loop-mssa(loop-simplifycfg,licm<no-allowspeculation>),gvn,dse,"
+                          "instcombine<no-verify-fixpoint>,simplifycfg),globaldce",
+    };
+    if (passes == OBJECT_PLAIN)
+        return true;
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef bad = LLVMRunPasses(
-        e->module, "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg)", machine,
-        options);
+    LLVMErrorRef bad = LLVMRunPasses(e->module, pipelines[passes], machine, options);
     LLVMDisposePassBuilderOptions(options);
     if (!bad)
         return true;
@@ -110,7 +117,7 @@ static LLVMMemoryBufferRef generate(Emit *e, LLVMTargetMachineRef machine, LLVMC
     return buffer;
 }
 
-bool object_emit(Emit *e, bool glue, KernelObject *out_object)
+bool object_emit(Emit *e, ObjectPasses passes, KernelObject *out_object)
 {
     LLVMTargetMachineRef machine = open_machine(e);
     if (!machine)
@@ -118,7 +125,7 @@ bool object_emit(Emit *e, bool glue, KernelObject *out_object)
     bool spilled = false;
     watch_stack(e, &spilled);
     LLVMMemoryBufferRef buffer = NULL;
-    if (verify(e) && (!glue || run_glue_passes(e, machine)))
+    if (verify(e) && run_passes(e, machine, passes))
         buffer = generate(e, machine, LLVMObjectFile);
     LLVMDisposeTargetMachine(machine);
     if (!buffer)

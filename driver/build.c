@@ -1,4 +1,5 @@
-/* build.c: `dlcc FILE -o OUT`: a library and its header, or one of the forms in between (--emit). */
+/* build.c: `dlcc FILE -o OUT`: a library and its header, or one of the forms in between (--emit).
+ */
 #include "driver/verbs.h"
 
 #include "backend/aot.h"
@@ -21,7 +22,9 @@ static bool kind_of(const char *path, AotKind *out_kind)
     static const struct {
         const char *suffix;
         AotKind kind;
-    } kinds[] = { { ".a", AOT_ARCHIVE }, { ".h", AOT_HEADER }, { ".o", AOT_OBJECT }, { ".so", AOT_SHARED } };
+    } kinds[] = {
+        { ".a", AOT_ARCHIVE }, { ".h", AOT_HEADER }, { ".o", AOT_OBJECT }, { ".so", AOT_SHARED }
+    };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
         if (!strcmp(kinds[i].suffix, suffix_of(path))) {
             *out_kind = kinds[i].kind;
@@ -39,7 +42,8 @@ static int print_kernels(Run *r, Unit *u, bool machine_code, bool assembly)
         char error[200];
         const Kernel *k = u->program->kernels.at[i];
         if (!machine_code) {
-            printf("# %u %s %s\n%s\n", i, k->name, loc_text(r->cx, k->loc), kernel_text(r->arena, k));
+            printf("# %u %s %s\n%s\n", i, k->name, loc_text(r->cx, k->loc),
+                   kernel_text(r->arena, k));
             continue;
         }
         char *text = kernel_emit_text(k, &t, arena_printf(r->arena, "k%u", i), assembly, error);
@@ -55,14 +59,15 @@ static int emit_form(Run *r, const char *path, const FrontendOptions *o, const c
     static const struct {
         const char *form, *stop_after;
     } forms[] = {
-        { "ir", "" }, { "grad-ir", "autodiff" }, { "opt-ir", "simplify" }, { "kernels", NULL }, { "plan", NULL },
-        { "llvm", NULL }, { "asm", NULL },
+        { "ir", "" },     { "grad-ir", "autodiff" }, { "opt-ir", "simplify" }, { "kernels", NULL },
+        { "plan", NULL }, { "llvm", NULL },          { "asm", NULL },
     };
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         if (strcmp(forms[i].form, form))
             continue;
         bool raw = forms[i].stop_after && !*forms[i].stop_after;
-        Unit *u = raw ? frontend_load(r->cx, path, o) : run_load(r, path, o, forms[i].stop_after, NULL);
+        Unit *u =
+            raw ? frontend_load(r->cx, path, o) : run_load(r, path, o, forms[i].stop_after, NULL);
         int code = run_finish(r);
         if (!u || code)
             return code ? code : EXIT_INTERNAL;
@@ -75,23 +80,26 @@ static int emit_form(Run *r, const char *path, const FrontendOptions *o, const c
             return print_kernels(r, u, strcmp(form, "kernels"), !strcmp(form, "asm"));
         return 0;
     }
-    fprintf(stderr, "dlcc: no form `%s` to emit: ir, grad-ir, opt-ir, kernels, plan, llvm or asm\n", form);
+    fprintf(stderr, "dlcc: no form `%s` to emit: ir, grad-ir, opt-ir, kernels, plan, llvm or asm\n",
+            form);
     return EXIT_USAGE;
 }
 
 static void print_passes(const PipelineReport *report)
 {
     for (uint32_t i = 0; i < report->passes.n; i++)
-        fprintf(stderr, "%-10s %8.2f ms  %u nodes\n", report->passes.at[i].name, 1e3 * report->passes.at[i].seconds,
-                report->passes.at[i].nodes);
+        fprintf(stderr, "%-10s %8.2f ms  %u nodes\n", report->passes.at[i].name,
+                1e3 * report->passes.at[i].seconds, report->passes.at[i].nodes);
 }
 
 static const char *with_suffix(Run *r, const char *path, const char *suffix)
 {
-    return arena_printf(r->arena, "%.*s%s", (int)(strlen(path) - strlen(suffix_of(path))), path, suffix);
+    return arena_printf(r->arena, "%.*s%s", (int)(strlen(path) - strlen(suffix_of(path))), path,
+                        suffix);
 }
 
-/* A file of weights is tried before it is embedded: a program that has it should not be the first to know. */
+/* A file of weights is tried before it is embedded: a program that has it should not be the first
+ * to know. */
 static bool check_weights(void *user, const DlrtModel *model)
 {
     Run *r = user;
@@ -148,11 +156,13 @@ static void report(const Built *b, const AotOptions *o, const Unit *u, const Tar
     const char *weights = option_value(&b->run->options, OPT_WEIGHTS, NULL);
     struct stat s;
     if (o->kind != AOT_HEADER && !stat(o->path, &s)) {
-        fprintf(stderr, "%s  %lld KiB, %s, B = 1..%lld:", o->path, (long long)(s.st_size + 1023) / 1024, t->name, (long long)b->batch);
+        fprintf(stderr, "%s  %lld KiB, %s, B = 1..%lld:", o->path,
+                (long long)(s.st_size + 1023) / 1024, t->name, (long long)b->batch);
         for (uint32_t i = 0; i < u->entries.n; i++)
             if (aot_is_export(u, i))
                 fprintf(stderr, " %s", aot_function(a, u->entries.at[i].name));
-        fprintf(stderr, "%s%s%s%s\n", u->recipe.updates.n ? " step train" : "", unit_entry((Unit *)(uintptr_t)u, "eval") ? " eval" : "",
+        fprintf(stderr, "%s%s%s%s\n", u->recipe.updates.n ? " step train" : "",
+                unit_entry((Unit *)(uintptr_t)u, "eval") ? " eval" : "",
                 weights ? "; weights of " : "", weights ? weights : "");
     }
     fprintf(stderr, "%s  context %s bytes\n", o->header, grouped(a, b->context_bytes));
@@ -165,7 +175,10 @@ static const char *prefix_of(Run *r, const Unit *u)
 {
     const char *given = option_value(&r->options, OPT_PREFIX, NULL);
     if (given && !aot_is_prefix(given)) {
-        fprintf(stderr, "dlcc: --prefix `%s` cannot begin a C function's name: letters, digits and _ only\n", given);
+        fprintf(
+            stderr,
+            "dlcc: --prefix `%s` cannot begin a C function's name: letters, digits and _ only\n",
+            given);
         return NULL;
     }
     return given ? given : aot_prefix(r->arena, u->name);
@@ -179,7 +192,9 @@ static int build_library(Run *r, const char *path, AotOptions *o)
     if (!run_target(r, "x86-64-v3", &t))
         return EXIT_USAGE;
     Unit *u = frontend_load(r->cx, path, &fo);
-    int code = u && !r->cx->errors ? entries_select(r, u, option_value(&r->options, OPT_ENTRIES, NULL)) : 0;
+    int code = u && !r->cx->errors
+                   ? entries_select(r, u, option_value(&r->options, OPT_ENTRIES, NULL))
+                   : 0;
     if (code)
         return code;
     bool ok = u && !r->cx->errors && run_passes(r, u, NULL, &passes);
@@ -205,7 +220,8 @@ static int build_library(Run *r, const char *path, AotOptions *o)
 int verb_build(Run *r)
 {
     bool named = !strcmp(r->options.words.at[0], "build");
-    const char *path = run_file(r, named ? 1 : 0), *out = option_value(&r->options, OPT_OUTPUT, NULL);
+    const char *path = run_file(r, named ? 1 : 0),
+               *out = option_value(&r->options, OPT_OUTPUT, NULL);
     const char *form = option_value(&r->options, OPT_EMIT, NULL);
     if (!path)
         return EXIT_USAGE;
@@ -215,7 +231,9 @@ int verb_build(Run *r)
     }
     AotOptions o = { .path = out, .source = path, .cc = option_value(&r->options, OPT_CC, "cc") };
     if (!out || !kind_of(out, &o.kind)) {
-        fprintf(stderr, out ? "dlcc: what is %s to be? The suffix says: .so, .a, .o or .h\n" : "dlcc: where to? `dlcc %s -o model.so`\n",
+        fprintf(stderr,
+                out ? "dlcc: what is %s to be? The suffix says: .so, .a, .o or .h\n"
+                    : "dlcc: where to? `dlcc %s -o model.so`\n",
                 out ? out : path);
         return EXIT_USAGE;
     }

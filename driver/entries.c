@@ -1,8 +1,9 @@
-/* entries.c: which of a model's entries a library gets: what --entries asks for, with the tensors that it uses.
+/* entries.c: which of a model's entries a library gets: what --entries asks for, with the tensors
+ * that it uses.
  *
- * The whole model is elaborated first, its recipe too: the recipe says what B is at most, and which statistics of the data are
- * part of the model, so that `logits` alone computes what `logits` beside `step` does. What is not wanted goes before the
- * passes run, and costs nothing. */
+ * The whole model is elaborated first, its recipe too: the recipe says what B is at most, and which
+ * statistics of the data are part of the model, so that `logits` alone computes what `logits`
+ * beside `step` does. What is not wanted goes before the passes run, and costs nothing. */
 #include "driver/verbs.h"
 
 #include "passes/pass.h"

@@ -1,9 +1,9 @@
-/* inspect.c: `dlcc inspect FILE`: what a model is made of (entries, parameters, memory, kernels) or what a .safetensors file
- * holds. As text, or as one JSON object a line (--json).
+/* inspect.c: `dlcc inspect FILE`: what a model is made of (entries, parameters, memory, kernels) or
+ * what a .safetensors file holds. As text, or as one JSON object a line (--json).
  *
- * Sizes are those of the tables that a library of the model would have; FLOPs and bytes are counted from the kernels at the
- * largest batch, no code is generated. A kernel's share is by the greater of its arithmetic and its traffic, on a machine of
- * 16 operations and 8 bytes a nanosecond. */
+ * Sizes are those of the tables that a library of the model would have; FLOPs and bytes are counted
+ * from the kernels at the largest batch, no code is generated. A kernel's share is by the greater
+ * of its arithmetic and its traffic, on a machine of 16 operations and 8 bytes a nanosecond. */
 #include "driver/verbs.h"
 
 #include "backend/model.h"
@@ -62,7 +62,8 @@ static const char *inputs_text(Arena *a, const Graph *g)
     const char *text = "";
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         const Input *in = &g->inputs.at[i];
-        text = arena_printf(a, "%s%s%s %s", text, i ? ", " : "", in->name, value_text(a, in->dtype, &in->shape, in->bound));
+        text = arena_printf(a, "%s%s%s %s", text, i ? ", " : "", in->name,
+                            value_text(a, in->dtype, &in->shape, in->bound));
     }
     return text;
 }
@@ -133,7 +134,8 @@ typedef struct {
 static int compare_costs(const void *a, const void *b)
 {
     const Cost *p = a, *q = b;
-    return p->ns != q->ns ? (p->ns < q->ns) - (p->ns > q->ns) : (p->place > q->place) - (p->place < q->place);
+    return p->ns != q->ns ? (p->ns < q->ns) - (p->ns > q->ns)
+                          : (p->place > q->place) - (p->place < q->place);
 }
 
 /* The kernels of the entry that costs most: a step, where there is one. */
@@ -151,7 +153,8 @@ static const Plan *costly_plan(const Program *p)
     return most;
 }
 
-static uint32_t sort_costs(Arena *a, const Program *p, const Plan *plan, Cost **out_costs, double *out_total)
+static uint32_t sort_costs(Arena *a, const Program *p, const Plan *plan, Cost **out_costs,
+                           double *out_total)
 {
     uint32_t n = 0;
     Cost *costs = arena_new_array(a, Cost, plan->items.n);
@@ -179,10 +182,11 @@ static void print_entries(Arena *a, const Program *p)
         Work w = plan_work(p, plan);
         const char *out = outputs_text(a, g), *in = inputs_text(a, g);
         printf("  %-10s %s%s%s\n", plan->entry->name, in, *in && *out ? " -> " : "", out);
-        printf("  %-10s %s, %s moved, %u kernels, arena %s", "", flops_text(a, w.flops), bytes_text(a, (int64_t)w.bytes), w.kernels,
-               bytes_text(a, plan->arena_bytes));
+        printf("  %-10s %s, %s moved, %u kernels, arena %s", "", flops_text(a, w.flops),
+               bytes_text(a, (int64_t)w.bytes), w.kernels, bytes_text(a, plan->arena_bytes));
         if (g->batch_max)
-            printf(plan->entry->pinned ? ", B = %lld exactly" : ", B = 1..%lld", (long long)g->batch_max);
+            printf(plan->entry->pinned ? ", B = %lld exactly" : ", B = 1..%lld",
+                   (long long)g->batch_max);
         printf("\n");
     }
 }
@@ -201,7 +205,8 @@ static void print_tensors(Arena *a, const Unit *u)
         const Tensor *t = &u->tensors.at[i];
         if (t->kind == TENSOR_MOMENT)
             continue;
-        printf("  %-28s %-22s %12s  %s\n", t->name, value_text(a, t->dtype, &t->shape, 0), counted(a, tensor_count(t)), tensor_role(t));
+        printf("  %-28s %-22s %12s  %s\n", t->name, value_text(a, t->dtype, &t->shape, 0),
+               counted(a, tensor_count(t)), tensor_role(t));
     }
     if (moments)
         printf("  %-28s %-22s %12s\n", "the optimizer's state", "", counted(a, moments));
@@ -210,10 +215,12 @@ static void print_tensors(Arena *a, const Unit *u)
 static void print_memory(Arena *a, const Program *p, const DlrtModel *m)
 {
     int64_t gather = m->view_bytes - m->arena_offset - m->arena_bytes;
-    printf("memory      context %s bytes: arena %s", counted(a, m->context_bytes), bytes_text(a, m->arena_bytes));
+    printf("memory      context %s bytes: arena %s", counted(a, m->context_bytes),
+           bytes_text(a, m->arena_bytes));
     if (gather)
         printf(", shuffled batch %s", bytes_text(a, gather));
-    printf(", tensors %s; constants %s\n", bytes_text(a, m->context_bytes - m->view_bytes), bytes_text(a, p->const_bytes));
+    printf(", tensors %s; constants %s\n", bytes_text(a, m->context_bytes - m->view_bytes),
+           bytes_text(a, p->const_bytes));
 }
 
 static void print_kernels(Run *r, const Program *p)
@@ -229,8 +236,9 @@ static void print_kernels(Run *r, const Program *p)
     for (uint32_t i = 0; i < n && i < KERNELS_SHOWN; i++) {
         const Kernel *k = costs[i].kernel;
         const char *slash = strrchr(loc_text(r->cx, k->loc), '/');
-        printf("  %5.1f %%  %-24s %11s  %9s  %s\n", 100 * costs[i].ns / total, k->name ? k->name : "", flops_text(a, k->flops),
-               bytes_text(a, (int64_t)k->bytes), slash ? slash + 1 : loc_text(r->cx, k->loc));
+        printf("  %5.1f %%  %-24s %11s  %9s  %s\n", 100 * costs[i].ns / total,
+               k->name ? k->name : "", flops_text(a, k->flops), bytes_text(a, (int64_t)k->bytes),
+               slash ? slash + 1 : loc_text(r->cx, k->loc));
     }
     if (n > KERNELS_SHOWN)
         printf("  and %u more\n", n - KERNELS_SHOWN);
@@ -317,7 +325,8 @@ static const char *dims_text(Arena *a, const DlrtSafeTensor *t)
     const char *text = "";
     for (int d = 0; d < t->rank; d++)
         text = arena_printf(a, "%s%s%lld", text, d ? ", " : "[", (long long)t->dims[d]);
-    return t->rank ? arena_printf(a, "%s%s]", dlrt_dtype_name(t->dtype), text) : dlrt_dtype_name(t->dtype);
+    return t->rank ? arena_printf(a, "%s%s]", dlrt_dtype_name(t->dtype), text)
+                   : dlrt_dtype_name(t->dtype);
 }
 
 static int64_t safe_count(const DlrtSafeTensor *t)
@@ -359,13 +368,14 @@ static void print_weights(Run *r, const DlrtSafeFile *f, const char *path)
         total += safe_count(t);
         bytes += (int64_t)(t->end - t->begin);
     }
-    printf("weights     %s: %zu tensors, %s numbers, %s%s\n", path, n, counted(a, total), bytes_text(a, bytes),
-           dlrt_safe_has_sums(f) ? ", with checksums" : "");
+    printf("weights     %s: %zu tensors, %s numbers, %s%s\n", path, n, counted(a, total),
+           bytes_text(a, bytes), dlrt_safe_has_sums(f) ? ", with checksums" : "");
     for (size_t i = 0; (pair = dlrt_safe_pair(f, i)) != NULL; i++)
         if (strncmp(pair->key, "dlcc.sum.", 9) && strcmp(pair->key, "dlcc.header"))
             printf("  %s = %s\n", plain(a, pair->key), plain(a, pair->value));
     for (size_t i = 0; (t = dlrt_safe_tensor(f, i)) != NULL; i++)
-        printf("  %-36s %-22s %12s\n", plain(a, t->name), dims_text(a, t), counted(a, safe_count(t)));
+        printf("  %-36s %-22s %12s\n", plain(a, t->name), dims_text(a, t),
+               counted(a, safe_count(t)));
 }
 
 static int inspect_weights(Run *r, const char *path)

@@ -25,7 +25,7 @@ static int check_pointer(const DlrtContext *cx, const DlrtValue *v, int64_t B, c
 {
     if (!p && value_bytes(v, B) > 0)
         return dlrt_fail(cx, DLRT_E_ARG, "%s is NULL", value_name(v));
-    if ((uintptr_t)p % dlrt_dtype_size(v->dtype))
+    if ((uintptr_t)p & (dlrt_dtype_size(v->dtype) - 1))
         return dlrt_fail(cx, DLRT_E_ARG, "%s is not aligned to its elements (%s)", value_name(v),
                          dlrt_dtype_name(v->dtype));
     return DLRT_OK;
@@ -123,8 +123,10 @@ int dlrt_check_arguments(const DlrtContext *cx, const DlrtEntry *e, int64_t B,
             return rc;
     for (uint32_t i = 0; i < e->input_count; i++) {
         const DlrtValue *v = &e->inputs[i];
+        if (v->bound < 0)
+            continue;
         int64_t n = dlrt_value_count(v, B);
-        if (v->bound >= 0 && !all_below(inputs[i], (DlrtDtype)v->dtype, n, v->bound))
+        if (!all_below(inputs[i], (DlrtDtype)v->dtype, n, v->bound))
             return label_error(cx, v, n, inputs[i]);
     }
     return DLRT_OK;

@@ -48,8 +48,9 @@ typedef void DlrtKernel(void *const *bufs, int64_t B, int64_t begin, int64_t end
 typedef void DlrtCall(void *const *bufs, const int64_t *args, int64_t B, int64_t begin,
                       int64_t end);
 
-/* A whole entry as one function. It does its own guarding and returns a DLRT_ code. dlrt_run has
- * checked the arguments. */
+/* A whole entry as one function. It does its own guarding and returns a DLRT_ code, or DLRT_WALK,
+ * having done nothing: walk the items instead. dlrt_run has checked the arguments. */
+#define DLRT_WALK (-1)
 typedef int DlrtTiny(void *context, int64_t B, const void *const *inputs, void *const *outputs);
 
 /* ---- Operands ---- */

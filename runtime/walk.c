@@ -340,26 +340,35 @@ static int choose_threads(const DlrtContext *cx, const DlrtEntry *e, int64_t B)
     return 1;
 }
 
-static int run_tiny(DlrtContext *cx, const DlrtEntry *e, int64_t B, const void *const *inputs,
-                    void *const *outputs)
+/* Which loss is not finite: the items say what the function found. */
+static void explain_nan(Walk *walk)
+{
+    Walker w = { .walk = walk, .threads = 1 };
+    dlrt_fail(walk->cx, DLRT_E_NAN, "the loss is not finite");
+    for (uint32_t i = 0; i < walk->entry->item_count; i++)
+        if (walk->entry->items[i].kind == DLRT_GUARD && guard_decide(&w, &walk->entry->items[i]))
+            return;
+}
+
+static int run_tiny(Walk *walk)
 {
     uint64_t fpu = fpu_enter();
-    int rc = e->tiny(cx, B, inputs, outputs);
+    int rc = walk->entry->tiny(walk->cx, walk->B, walk->inputs, walk->outputs);
     fpu_leave(fpu);
+    if (rc == DLRT_E_NAN)
+        explain_nan(walk);
     return rc;
 }
 
 int dlrt_walk(DlrtContext *cx, const DlrtEntry *entry, int64_t B, const void *const *inputs,
               void *const *outputs)
 {
-    int rc;
+    Walk walk = { .cx = cx, .entry = entry, .B = B, .inputs = inputs, .outputs = outputs };
+    int rc = DLRT_WALK;
     cx->status = 0;
-    if (entry->tiny && (!cx->observer || !entry->item_count)) {
-        rc = run_tiny(cx, entry, B, inputs, outputs);
-        if (rc == DLRT_E_NAN)
-            dlrt_fail(cx, rc, "the loss is not finite");
-    } else {
-        Walk walk = { .cx = cx, .entry = entry, .B = B, .inputs = inputs, .outputs = outputs };
+    if (entry->tiny && (!cx->observer || !entry->item_count))
+        rc = run_tiny(&walk);
+    if (rc == DLRT_WALK) {
         dlrt_parallel(choose_threads(cx, entry, B), walk_thread, &walk);
         rc = walk.result;
     }
