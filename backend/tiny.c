@@ -8,9 +8,11 @@
  * the walk, which the runtime takes whenever B is not the maximum or somebody observes. */
 #include "backend/tiny.h"
 
+#include "backend/cache.h"
 #include "backend/emitters.h"
 #include "runtime/dlrt.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,11 +201,50 @@ static bool make_tiny(Tiny *y, const Target *t, const char *symbol, KernelObject
     return ok;
 }
 
+/* All that the function depends on beside the target, for the cache. NULL without memory. */
+static char *tiny_text(const Program *p, const DlrtEntry *e)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    fprintf(out, "tiny %lld %u %zu %zu %zu\n", (long long)e->max_batch, e->flags,
+            offsetof(DlrtContext, shared), offsetof(DlrtContext, model),
+            offsetof(DlrtModel, constants));
+    for (uint32_t i = 0; i < e->item_count; i++) {
+        const DlrtItem *item = &e->items[i];
+        fprintf(out, "item %u %lld %lld %lld\n", item->kind, (long long)item->tiles,
+                (long long)item->batch_scale, (long long)item->batch_tile);
+        for (uint32_t k = 0; k < item->operand_count; k++) {
+            const DlrtOperand *o = &e->operands[item->operand_first + k];
+            fprintf(out, "%u %u %u %lld\n", o->base, o->dtype, o->index, (long long)o->offset);
+        }
+        if (item->kind == DLRT_KERNEL)
+            fputs(p->texts.at[item->code], out);
+    }
+    if (!fclose(out))
+        return text;
+    free(text);
+    return NULL;
+}
+
+static bool get_tiny(Tiny *y, Cache *cache, const Target *t, TinyEntry *one)
+{
+    char *text = tiny_text(y->p, y->entry);
+    bool ok = text && cache_get(cache, text, t, one->symbol, &one->object);
+    if (!ok && (ok = make_tiny(y, t, one->symbol, &one->object)) && text)
+        cache_put(cache, text, t, one->symbol, &one->object);
+    free(text);
+    return ok;
+}
+
 TinyEntries tiny_compile(Program *p, const Compiled *c, const ModelTables *tables, const Target *t)
 {
     Arena *a = p->unit->arena;
     const DlrtModel *m = &tables->model;
     TinyEntries tiny = { .at = arena_new_array(a, TinyEntry, m->entry_count) };
+    Cache *cache = cache_open();
     for (uint32_t i = 0; i < m->entry_count; i++) {
         const DlrtEntry *entry = &m->entries[i];
         if (i == m->init_entry || !is_tiny(p, entry))
@@ -215,11 +256,12 @@ TinyEntries tiny_compile(Program *p, const Compiled *c, const ModelTables *table
                    .kernels = arena_new_array(a, LLVMValueRef, p->kernels.n) };
         memset(y.kernels, 0, p->kernels.n * sizeof *y.kernels);
         TinyEntry one = { .entry = i, .symbol = arena_printf(a, "dlt_%u", i) };
-        if (make_tiny(&y, t, one.symbol, &one.object))
+        if (get_tiny(&y, cache, t, &one))
             tiny.at[tiny.n++] = one;
         else
             kernel_object_free(&one.object);
     }
+    cache_close(cache);
     return tiny;
 }
 

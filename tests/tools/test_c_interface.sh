@@ -23,7 +23,7 @@ refused() { # code, words, command...
 # Every kind, and the line that dlcc prints.
 program="$here/c_interface.c"
 flags="-std=c11 -Wall -Wextra -Werror -O1"
-for kind in so a o; do
+for kind in so a; do
     mkdir -p "$kind"
     (cd "$kind" && "$DLCC" "$here/net.dl" -o net.$kind && "$DLCC" -q "$here/line.dl" -o line.$kind) >log 2>&1 || bad "build .$kind"
     use=$(sed -n 's/^use *//p' log)
@@ -31,6 +31,8 @@ for kind in so a o; do
     (cd "$kind" && eval "${use/app.c/$flags app.c ./line.$kind} -lm") >log 2>&1 || { bad "$use"; head log; }
     (cd "$kind" && timeout 100 ./app) >log 2>&1 || { bad "the program with .$kind"; head -20 log; }
 done
+
+mkdir -p o && try "$DLCC" -q "$here/net.dl" -o o/net.o
 
 # The header: strict C and C++.
 printf '#include "net.h"\n#include "line.h"\n#include "net.h"\nint main(void) { return net_abi() == xor_abi(); }\n' >both.c
@@ -49,7 +51,7 @@ nm -u o/net.o | grep -Ew 'printf|puts|fprintf|exit|_exit|abort|perror|system' >l
 
 # The same bytes twice, and from another folder.
 mkdir -p again/deep && cp "$here/net.dl" again/deep/
-for kind in so a o; do
+for kind in so o; do
     (cd again/deep && DLCC_CACHE=off "$DLCC" -q net.dl -o net.$kind) >log 2>&1 || bad "build again"
     cmp "$kind/net.$kind" again/deep/net.$kind || bad "net.$kind differs"
     cmp "$kind/net.h" again/deep/net.h || bad "net.h differs for .$kind"
