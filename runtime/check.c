@@ -7,25 +7,12 @@ static const char *value_name(const DlrtValue *v)
     return v->name && *v->name ? v->name : "argument";
 }
 
-int64_t dlrt_value_count(const DlrtValue *v, int64_t B)
-{
-    int64_t n = 1;
-    for (int d = 0; d < v->rank; d++)
-        n *= v->batch[d] > 0 ? v->batch[d] * B : v->dims[d];
-    return n;
-}
-
-static int64_t value_bytes(const DlrtValue *v, int64_t B)
-{
-    return dlrt_value_count(v, B) * (int64_t)dlrt_dtype_size(v->dtype);
-}
-
 /* A pointer to no bytes may be anything. */
 static int check_pointer(const DlrtContext *cx, const DlrtValue *v, int64_t B, const void *p)
 {
-    if (!p && value_bytes(v, B) > 0)
+    if (!p && dlrt_value_bytes(v, B) > 0)
         return dlrt_fail(cx, DLRT_E_ARG, "%s is NULL", value_name(v));
-    if ((uintptr_t)p & (dlrt_dtype_size(v->dtype) - 1))
+    if ((uintptr_t)p & (uintptr_t)(dlrt_value_size(v) - 1))
         return dlrt_fail(cx, DLRT_E_ARG, "%s is not aligned to its elements (%s)", value_name(v),
                          dlrt_dtype_name(v->dtype));
     return DLRT_OK;
@@ -41,13 +28,13 @@ static int check_overlap(const DlrtContext *cx, const DlrtEntry *e, int64_t B,
                          const void *const *inputs, void *const *outputs, uint32_t o)
 {
     const DlrtValue *out = &e->outputs[o];
-    int64_t bytes = value_bytes(out, B);
+    int64_t bytes = dlrt_value_bytes(out, B);
     for (uint32_t i = 0; i < e->input_count; i++)
-        if (overlap(outputs[o], bytes, inputs[i], value_bytes(&e->inputs[i], B)))
+        if (overlap(outputs[o], bytes, inputs[i], dlrt_value_bytes(&e->inputs[i], B)))
             return dlrt_fail(cx, DLRT_E_ARG, "output %s overlaps input %s", value_name(out),
                              value_name(&e->inputs[i]));
     for (uint32_t i = 0; i < o; i++)
-        if (overlap(outputs[o], bytes, outputs[i], value_bytes(&e->outputs[i], B)))
+        if (overlap(outputs[o], bytes, outputs[i], dlrt_value_bytes(&e->outputs[i], B)))
             return dlrt_fail(cx, DLRT_E_ARG, "outputs %s and %s overlap",
                              value_name(&e->outputs[i]), value_name(out));
     if (overlap(outputs[o], bytes, cx->shared, cx->model->context_bytes) ||

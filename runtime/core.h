@@ -21,8 +21,30 @@ int dlrt_quota_threads(const char *root);
 
 /* ---- check.c ---- */
 
-/* Elements of an argument at batch B. The tables were verified: it does not overflow. */
-int64_t dlrt_value_count(const DlrtValue *v, int64_t B);
+/* Elements of an argument at batch B, and their bytes. The tables were verified: it does not
+ * overflow. Inline: a step of the smallest models is a hundred nanoseconds. */
+static inline int64_t dlrt_value_count(const DlrtValue *v, int64_t B)
+{
+    int64_t n = 1;
+    for (int d = 0; d < v->rank; d++)
+        n *= v->batch[d] > 0 ? v->batch[d] * B : v->dims[d];
+    return n;
+}
+
+static inline int64_t dlrt_value_size(const DlrtValue *v)
+{
+    static const uint8_t sizes[DLRT_DTYPE_COUNT] = {
+        [DLRT_F64] = 8, [DLRT_F32] = 4, [DLRT_F16] = 2, [DLRT_BF16] = 2, [DLRT_I64] = 8,
+        [DLRT_I32] = 4, [DLRT_I16] = 2, [DLRT_I8] = 1,  [DLRT_U64] = 8,  [DLRT_U32] = 4,
+        [DLRT_U16] = 2, [DLRT_U8] = 1,  [DLRT_BOOL] = 1,
+    };
+    return sizes[v->dtype];
+}
+
+static inline int64_t dlrt_value_bytes(const DlrtValue *v, int64_t B)
+{
+    return dlrt_value_count(v, B) * dlrt_value_size(v);
+}
 /* All that dlrt_run promises to check before anything is touched. */
 int dlrt_check_arguments(const DlrtContext *cx, const DlrtEntry *e, int64_t B,
                          const void *const *inputs, void *const *outputs);

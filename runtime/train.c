@@ -136,11 +136,12 @@ typedef struct {
     const void *const *fields;
     DlrtShuffle shuffle;
     uint64_t shuffle_epoch; /* of `shuffle` */
+    size_t bytes[DLRT_MAX_VALUES]; /* of an example of each field */
 } Feed;
 
 static int64_t example_bytes(const DlrtField *f)
 {
-    return dlrt_value_count(&f->value, 1) * (int64_t)dlrt_dtype_size(f->value.dtype);
+    return dlrt_value_bytes(&f->value, 1);
 }
 
 /* The next batch: where the examples lie if they are used in order, else copied together. */
@@ -154,7 +155,7 @@ static void feed_batch(Feed *f, const void **out)
         f->shuffle_epoch = cx->data_epoch;
     }
     for (uint32_t i = 0; i < m->field_count; i++) {
-        size_t bytes = (size_t)example_bytes(&m->fields[i]);
+        size_t bytes = f->bytes[i];
         const char *from = f->fields[i];
         char *to = (char *)cx + m->fields[i].gather;
         out[i] = m->shuffle ? to : from + cursor * bytes;
@@ -194,6 +195,7 @@ static int feed_open(Feed *f)
         if ((uintptr_t)f->fields[i] % dlrt_dtype_size(field->value.dtype))
             return dlrt_fail(cx, DLRT_E_ARG, "%s is not aligned to its elements (%s)",
                              field->value.name, dlrt_dtype_name(field->value.dtype));
+        f->bytes[i] = (size_t)example_bytes(field);
         if (__builtin_mul_overflow(f->N, example_bytes(field), &bytes))
             return dlrt_fail(cx, DLRT_E_SIZE, "%lld examples", (long long)f->N);
         if (m->shuffle && !field->gather)
@@ -212,7 +214,10 @@ int dlrt_train(DlrtContext *cx, int64_t N, const void *const *fields, int64_t st
         return DLRT_E_ARG;
     if (steps < 0)
         return dlrt_fail(cx, DLRT_E_SIZE, "%lld steps", (long long)steps);
-    Feed feed = { .cx = cx, .N = N, .fields = fields };
+    Feed feed;
+    feed.cx = cx;
+    feed.N = N;
+    feed.fields = fields;
     int rc = feed_open(&feed);
     if (rc)
         return rc;
