@@ -18,14 +18,15 @@ NodeId b_data(Graph *g, Dtype dtype, const Shape *shape, const void *bytes)
 
 NodeId b_const(Graph *g, Dtype dtype, double v)
 {
-    double f = v;
-    int64_t i = dtype_is_float(dtype) ? 0 : (int64_t)v;
-    Value scalar = { .dtype = dtype, .count = 1 };
+    double f = 0;
+    int64_t i = 0;
+    char bytes[8];
+    Value given = { .dtype = DT_F64, .count = 1, .f = &v }, scalar = { .dtype = dtype, .count = 1 };
     if (dtype_is_float(dtype))
         scalar.f = &f;
     else
         scalar.i = &i;
-    char bytes[8];
+    value_cast(&given, 0, &scalar);
     value_to_bytes(&scalar, bytes);
     return b_data(g, dtype, &(Shape){ 0 }, bytes);
 }

@@ -4,7 +4,7 @@
 #define DLCC_IR_BUILDER_H
 #include "ir/op.h"
 
-/* A scalar (rank 0) constant; integers and bools from the integer part of v. */
+/* A scalar (rank 0) constant: v as a cast to dtype gives it. */
 NodeId b_const(Graph *g, Dtype dtype, double v);
 NodeId b_const_i64(Graph *g, int64_t v);
 /* A constant tensor from raw elements of dtype, row-major. */

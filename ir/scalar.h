@@ -5,7 +5,8 @@
  * give NaN if either is NaN, and treat -0 < +0 as equal (the first operand is kept). Integers wrap; division and modulus by
  * zero give 0; INT_MIN / -1 wraps; shifts by the width or more give 0 (or the sign, for arithmetic right shifts). CAST float to
  * integer truncates and saturates, NaN gives 0; to bool is x != 0; f16 and bf16 round once, ties to even.
- * DIV on integers truncates; FLOORDIV and MOD floor (the sign of MOD is the divisor's). */
+ * DIV on integers truncates; FLOORDIV and MOD floor (the sign of MOD is the divisor's). SIGN keeps zeros. POW of integers with a
+ * negative exponent is the truncated reciprocal, also of 0. */
 #ifndef DLCC_IR_SCALAR_H
 #define DLCC_IR_SCALAR_H
 

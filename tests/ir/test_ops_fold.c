@@ -126,6 +126,9 @@ static void test_constants(void **state)
     assert_true(number_of(b, third) == (double)(1.0f / 3.0f));
     assert_true(number_of(b, b_cast(g, b_const(g, DT_F64, 300), DT_U8)) == 255);
     assert_true(number_of(b, b_cast(g, b_const(g, DT_I32, 300), DT_U8)) == 44);
+    assert_true(number_of(b, b_const(g, DT_I8, 1e300)) == 127);
+    assert_true(number_of(b, b_const(g, DT_I32, NAN)) == 0);
+    assert_true(number_of(b, b_const(g, DT_BOOL, 0.5)) == 1);
     double known;
     assert_true(b_is_splat(g, b_like(g, INPUT(g, DT_F32, 3), 2.5), &known) && known == 2.5);
     assert_false(b_is_splat(g, m, &known));
