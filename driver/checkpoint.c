@@ -271,7 +271,7 @@ bool checkpoint_load_weights(Engine *e, const char *path)
         uint32_t d =
             diag_report(e->run->cx, DIAG_E0905, 0, "there are no weights: %s does not exist", own);
         diag_add(e->run->cx, d, DIAG_HELP, 0,
-                 "train first: `dlrun train %s`, or name a file with -w", e->path);
+                 "train first: `dlrun train %s`, or name a file with -w", engine_words(e));
         return false;
     }
     return !dlrt_load(e->cx, DLRT_FILE_WEIGHTS, own) || fail_weights(e, own);

@@ -122,6 +122,17 @@ const char *engine_checkpoint_path(Engine *e)
     return path;
 }
 
+const char *engine_words(const Engine *e)
+{
+    const Options *o = &e->run->options;
+    Arena *a = e->run->arena;
+    const char *model = option_value(o, OPT_MODEL, NULL);
+    char *text = arena_printf(a, "%s%s%s", e->path, model ? " --model " : "", model ? model : "");
+    for (uint32_t i = 0; i < o->given[OPT_DEFINE].n; i++)
+        text = arena_printf(a, "%s -D %s", text, o->given[OPT_DEFINE].at[i].text);
+    return text;
+}
+
 uint32_t engine_entry(const Engine *e, const char *name)
 {
     for (uint32_t i = 0; i < e->model->entry_count; i++)

@@ -37,6 +37,8 @@ void engine_close(Engine *e);
 
 /* ./NAME.safetensors, or where the recipe says. */
 const char *engine_checkpoint_path(Engine *e);
+/* The file as a later command must name it: with --model and -D as given now. */
+const char *engine_words(const Engine *e);
 /* Number of the entry, or DLRT_NONE. */
 uint32_t engine_entry(const Engine *e, const char *name);
 /* Exports that a person may call, in the order of the file. */

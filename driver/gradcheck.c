@@ -97,8 +97,9 @@ static void fill_inputs(Check *c, uint64_t seed)
     c->args.clock[CLOCK_LR_SCALE] = 1;
 }
 
-/* How many directions a parameter gets, by the time of one evaluation. */
-static uint32_t affordable(Check *c)
+/* Seconds that one direction of one derivative takes, as measured on the whole gradient: some twelve
+ * values of the loss, each a third of this. */
+static double seconds_of_direction(Check *c)
 {
     double start = host_clock();
     Arena *a = arena_new();
@@ -108,19 +109,16 @@ static uint32_t affordable(Check *c)
     if (bad)
         diag_report(c->run->cx, DIAG_E0001, 0, "%s", bad);
     arena_free(a);
-    /* A direction costs some twelve values of the loss, each a third of this. */
-    double one = 4 * (host_clock() - start) * (double)c->points.n;
-    return one * DIRECTIONS <= SECONDS ? DIRECTIONS : one < SECONDS ? (uint32_t)(SECONDS / one) : 1;
+    return 4 * (host_clock() - start);
 }
 
-static void print_point(const Check *c, const Tensor *t, const Gradcheck *g)
+static void print_result(const Check *c, const char *name, const char *line, const Gradcheck *g)
 {
     const Options *o = &c->run->options;
-    const char *line = loc_text(c->run->cx, t->loc);
     if (option_given(o, OPT_JSON)) {
         HostEvent event;
         host_event_begin(&event, stdout, "gradient");
-        host_event_string(&event, "parameter", t->name);
+        host_event_string(&event, "parameter", name);
         host_event_string(&event, "at", line);
         host_event_double(&event, "error", g->error);
         host_event_double(&event, "norm", g->gradient);
@@ -130,9 +128,10 @@ static void print_point(const Check *c, const Tensor *t, const Gradcheck *g)
         return;
     }
     if (!option_given(o, OPT_QUIET))
-        printf("%-28s |gradient| %-9.3g error %-8.1e %u direction%s%s  %s\n", t->name, g->gradient,
+        printf("%-28s |gradient| %-9.3g error %-8.1e %u direction%s%s  %s\n", name, g->gradient,
                g->error, g->directions, g->directions == 1 ? "" : "s",
                g->kinks ? arena_printf(c->run->arena, ", %u at kinks", g->kinks) : "", line);
+    fflush(stdout);
 }
 
 static void check_point(Check *c, uint32_t index, uint32_t directions)
@@ -149,7 +148,7 @@ static void check_point(Check *c, uint32_t index, uint32_t directions)
     if (bad) {
         diag_report(c->run->cx, DIAG_E0001, t->loc, "`%s`: %s", t->name, bad);
     } else {
-        print_point(c, t, &result);
+        print_result(c, t->name, loc_text(c->run->cx, t->loc), &result);
         if (!(result.error <= TOLERANCE))
             diag_report(c->run->cx, DIAG_E0910, t->loc,
                         "the derivative by `%s` is %.9g along a direction where differences give "
@@ -157,6 +156,24 @@ static void check_point(Check *c, uint32_t index, uint32_t directions)
                         t->name, result.derivative, result.quotient, result.error);
     }
     arena_free(a);
+}
+
+/* All derivatives at once, for models where each alone would take too long. Whether they agree. */
+static bool check_together(Check *c, uint32_t directions)
+{
+    GradPoint *points = arena_new_array(c->run->arena, GradPoint, c->points.n);
+    Gradcheck result;
+    Arena *a = arena_new();
+    for (uint32_t i = 0; i < c->points.n; i++)
+        points[i] = (GradPoint){ .tensor = true, .index = c->points.at[i] };
+    const char *bad =
+        gradcheck(a, c->graph, &c->args, points, c->points.n, directions, 20, &result);
+    if (bad)
+        diag_report(c->run->cx, DIAG_E0001, 0, "%s", bad);
+    else
+        print_result(c, arena_printf(c->run->arena, "all %u together", c->points.n), "", &result);
+    arena_free(a);
+    return bad || result.error <= TOLERANCE;
 }
 
 static bool prepare(Check *c, const char *path, FrontendOptions *fo)
@@ -189,9 +206,17 @@ static void check_step(Check *c, const Entry *step)
         vec_push(c->run->arena, &c->points,
                  (uint32_t)strtoul(c->graph->outputs.at[i].name + 2, NULL, 10));
     fill_inputs(c, c->unit->recipe.seed);
-    uint32_t directions = affordable(c);
+    double one = seconds_of_direction(c), all = one * (double)c->points.n;
+    if (c->run->cx->errors || !c->points.n)
+        return;
+    if (all > SECONDS) {
+        uint32_t directions = one * DIRECTIONS <= SECONDS ? DIRECTIONS : 1;
+        if (check_together(c, directions))
+            return;
+    }
+    uint32_t each = all * DIRECTIONS <= SECONDS ? DIRECTIONS : all < SECONDS ? 2 : 1;
     for (uint32_t i = 0; i < c->points.n; i++)
-        check_point(c, i, directions);
+        check_point(c, i, each);
 }
 
 int verb_gradcheck(Run *r)

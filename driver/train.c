@@ -108,10 +108,12 @@ static const char *flops_text(const Train *t, char out[HOST_NUMBER_SIZE])
 {
     double f = t->flops;
     snprintf(out, HOST_NUMBER_SIZE,
-             f < 1e6   ? "%.1f kFLOP"
+             f < 1e3   ? "%.0f FLOP"
+             : f < 1e6 ? "%.1f kFLOP"
              : f < 1e9 ? "%.0f MFLOP"
                        : "%.1f GFLOP",
-             f < 1e6   ? f / 1e3
+             f < 1e3   ? f
+             : f < 1e6 ? f / 1e3
              : f < 1e9 ? f / 1e6
                        : f / 1e9);
     return out;
@@ -186,8 +188,8 @@ static bool refuse_unfinished(const Train *t)
     Compiler *cx = e->run->cx;
     uint32_t d =
         diag_report(cx, DIAG_E0903, 0, "%s is the checkpoint of an unfinished run", t->path);
-    diag_add(cx, d, DIAG_HELP, 0, "go on with it: dlrun train %s --resume", e->path);
-    diag_add(cx, d, DIAG_HELP, 0, "or begin anew: dlrun train %s --fresh", e->path);
+    diag_add(cx, d, DIAG_HELP, 0, "go on with it: dlrun train %s --resume", engine_words(e));
+    diag_add(cx, d, DIAG_HELP, 0, "or begin anew: dlrun train %s --fresh", engine_words(e));
     return false;
 }
 
@@ -260,7 +262,7 @@ static void say_end(const Train *t, TrainEnd end, int code)
         host_event_stop(stdout, step, (int64_t)e->cx->data_epoch, reasons[end], code);
     if (end == TRAIN_INTERRUPTED)
         talk(t, "^C saved %s at step %lld. Continue: dlrun train %s --resume", t->path,
-             (long long)step, e->path);
+             (long long)step, engine_words(e));
     if (end == TRAIN_EARLY)
         talk(t, "stop     %s has not improved for %lld evaluations",
              e->unit->recipe.early_stop_metric, (long long)t->state.bad);
@@ -269,7 +271,7 @@ static void say_end(const Train *t, TrainEnd end, int code)
     const char *stem = t->path + (strncmp(t->path, "./", 2) ? 0 : 2);
     int n = (int)(strlen(stem) - (strlen(stem) > 12 ? 12 : 0)); /* without .safetensors */
     talk(t, "saved    %s", t->path);
-    talk(t, "next     dlrun eval %s\n         dlcc %s -w %s -o %.*s.so", e->path, e->path, stem, n,
+    talk(t, "next     dlrun eval %s\n         dlcc %s -w %s -o %.*s.so", engine_words(e), engine_words(e), stem, n,
          stem);
 }
 

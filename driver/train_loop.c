@@ -28,6 +28,7 @@ void train_catch_signals(void)
     struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a reader of events who leaves does not end the run */
 }
 
 typedef struct {

@@ -473,6 +473,8 @@ typedef struct {
 bool step_elaborate(Elab *e, StepPlan *p, const char *entry);
 
 bool recipe_elaborate(Elab *e, const AstTrain *train, LocId loc);
+/* For entries without training: only what the recipe's data does to the inputs of all entries. */
+bool recipe_statistics(Elab *e, const AstTrain *train);
 bool eval_elaborate(Elab *e, const AstFn *loss);
 bool metric_elaborate(Elab *e, const AstEntry *entry);
 /* A view of data; elaborates the source when it is first named. */

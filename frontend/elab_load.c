@@ -262,6 +262,8 @@ static bool elaborate(Elab *e, const AstItem *model, const AstItem *train)
     const AstFn *loss = instance_find_fn(e, e->root, name_of(e->cx, "loss"));
     if (train && !e->options->no_training)
         ok = recipe_elaborate(e, &train->train, train->loc);
+    else if (train)
+        ok = recipe_statistics(e, &train->train);
     else if (loss && !e->options->no_training && is_wanted(e, "loss"))
         ok = eval_elaborate(e, loss);
     ok &= build_exports(e, &model->layer.members);

@@ -357,6 +357,39 @@ static bool build_updates(RecipeReader *q)
     return ok;
 }
 
+/* The fields that the recipe's data standardises. */
+static void find_statistics(Elab *e)
+{
+    const Recipe *r = &e->u->recipe;
+    for (uint32_t i = 0; r->on.source && i < r->sources.n; i++)
+        for (uint32_t k = 0;
+             k < r->sources.at[i].stages.n && !strcmp(r->sources.at[i].name, r->on.source); k++)
+            if (r->sources.at[i].stages.at[k].kind == DATA_STANDARDIZE)
+                vec_push(e->a, &e->stats, r->sources.at[i].stages.at[k].fields);
+}
+
+static bool standardizes(const AstExpr *x)
+{
+    for (; x->kind == AST_EXPR_PIPE; x = x->pipe.left) {
+        const AstExpr *stage = x->pipe.right;
+        if (stage->kind == AST_EXPR_CALL && stage->call.callee->kind == AST_EXPR_NAME &&
+            stage->call.callee->name.text && !strcmp(stage->call.callee->name.text, "standardize"))
+            return true;
+    }
+    return false;
+}
+
+bool recipe_statistics(Elab *e, const AstTrain *train)
+{
+    Val data = train->on ? eval_static(e, train->on, e->main->scope) : val_none();
+    if (data.kind != VAL_DATA || !standardizes(data.data.item->data.value))
+        return data.kind != VAL_ERROR;
+    if (!data_view(e, train->on, e->main->scope, &e->u->recipe.on))
+        return false;
+    find_statistics(e);
+    return true;
+}
+
 bool recipe_elaborate(Elab *e, const AstTrain *train, LocId loc)
 {
     Recipe *r = &e->u->recipe;
@@ -385,11 +418,7 @@ bool recipe_elaborate(Elab *e, const AstTrain *train, LocId loc)
     e->data_failed = ok && train->on && !data_view(e, train->on, e->main->scope, &r->on);
     if (e->data_failed)
         return false;
-    for (uint32_t i = 0; ok && r->on.source && i < r->sources.n; i++)
-        for (uint32_t k = 0;
-             k < r->sources.at[i].stages.n && !strcmp(r->sources.at[i].name, r->on.source); k++)
-            if (r->sources.at[i].stages.at[k].kind == DATA_STANDARDIZE)
-                vec_push(e->a, &e->stats, r->sources.at[i].stages.at[k].fields);
+    find_statistics(e);
     if (!ok || !build_updates(&q))
         return false;
     ok = eval_elaborate(e, e->losses.at[0]);
