@@ -168,6 +168,15 @@ static int64_t most_items(const Entry *entry)
     return g->batch_max > 0 ? g->batch_max : 1;
 }
 
+/* A pinned entry has its batch as a plain extent; to callers it is an array of examples like any other. */
+static DlrtValue input_of(const Entry *entry, const Input *in)
+{
+    DlrtValue v = value_of(in->name, in->dtype, &in->shape, in->bound);
+    if (entry->pinned && v.rank && !v.batch[0] && v.dims[0] == most_items(entry))
+        v.batch[0] = 1;
+    return v;
+}
+
 static DlrtEntry entry_of(Layout *l, const Plan *plan)
 {
     const Graph *g = plan->entry->graph;
@@ -185,7 +194,7 @@ static DlrtEntry entry_of(Layout *l, const Plan *plan)
     }
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         const Input *in = &g->inputs.at[i];
-        inputs[i] = value_of(in->name, in->dtype, &in->shape, in->bound);
+        inputs[i] = input_of(plan->entry, in);
     }
     for (uint32_t i = 0; i < g->outputs.n; i++) {
         const Output *o = &g->outputs.at[i];
@@ -219,16 +228,12 @@ static void lay_out_tensors(Layout *l)
     l->m->tensor_count = u->tensors.n;
 }
 
-/* A pinned entry has its batch as a plain extent; as a field it is an array of examples like any other. */
 static uint32_t field_number(Layout *l, const Entry *entry, const Input *in)
 {
     for (uint32_t i = 0; i < l->fields.n; i++)
         if (!strcmp(l->fields.at[i].value.name, in->name))
             return i;
-    DlrtField f = { .value = value_of(in->name, in->dtype, &in->shape, in->bound) };
-    if (entry->pinned && f.value.rank && !f.value.batch[0])
-        f.value.batch[0] = 1;
-    vec_push(l->a, &l->fields, f);
+    vec_push(l->a, &l->fields, (DlrtField){ .value = input_of(entry, in) });
     return l->fields.n - 1;
 }
 

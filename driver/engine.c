@@ -73,9 +73,12 @@ static bool start_context(Engine *e)
     int rc = dlrt_init(e->model, e->model->abi, NULL, 0, (uint64_t)seed, &e->cx);
     if (!rc && threads)
         rc = dlrt_set_threads(e->cx, (int)threads, NULL, NULL);
+    char why[200] = "";
+    if (rc && !e->cx && dlrt_verify(e->model, why, sizeof why))
+        snprintf(why, sizeof why, "%s", dlrt_error(rc));
     if (rc)
         diag_report(e->run->cx, rc == DLRT_E_NOMEM ? DIAG_E0609 : DIAG_E0802, 0, "%s",
-                    e->cx ? dlrt_message(e->cx) : dlrt_error(rc));
+                    e->cx ? dlrt_message(e->cx) : why);
     return !rc;
 }
 
@@ -90,6 +93,7 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
     double start = host_clock();
     fo->probe = data_probe;
     fo->user = e;
+    e->options = *fo;
     bool ok = load_unit(e, fo);
     e->load_seconds = host_clock() - start;
     if (ok && (e->session = session_new(e->unit, &e->target, engine_call))) {

@@ -17,8 +17,9 @@ typedef struct {
 
 typedef struct {
     Run *run;
-    const char *path;   /* the .dl file */
-    const char *folder; /* of it: where its data is looked for */
+    const char *path;        /* the .dl file */
+    const char *folder;      /* of it: where its data is looked for */
+    FrontendOptions options; /* as completed by engine_open */
     Unit *unit;
     Session *session;
     const DlrtModel *model;

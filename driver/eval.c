@@ -88,11 +88,11 @@ void eval_close(Eval *v)
 {
     for (uint32_t i = 0; i < v->metrics.n; i++)
         host_loader_free(v->metrics.at[i].loader);
+    eval_close_rests(v);
 }
 
-static bool fail_run(Eval *v, const EvalMetric *m, int rc)
+static bool fail_run(const Engine *e, const EvalMetric *m, int rc)
 {
-    Engine *e = v->engine;
     DiagCode code = rc == DLRT_E_LABEL ? DIAG_E0908 : rc == DLRT_E_SIZE ? DIAG_E0490 : DIAG_E0604;
     const char *message = dlrt_message(e->cx);
     diag_report(e->run->cx, code, m->loc, "the metric `%s`: %s", m->name,
@@ -113,16 +113,15 @@ static bool add_batch(Eval *v, const EvalMetric *m, int64_t items, const void *c
     void *outputs[DLRT_MAX_VALUES];
     for (uint32_t i = 0; i < x->output_count; i++)
         outputs[i] = &value[i];
-    if (x->flags & DLRT_ENTRY_PINNED && items != x->max_batch) {
-        diag_report(
-            e->run->cx, DIAG_E0490, m->loc,
-            "the metric `%s` on a last batch of %lld: its program needs batches of exactly %lld",
-            m->name, (long long)items, (long long)x->max_batch);
+    bool rest = x->flags & DLRT_ENTRY_PINNED && items != x->max_batch;
+    Engine *on = rest ? eval_rest(v, items) : e;
+    if (!on)
         return false;
-    }
-    int rc = dlrt_call_entry(e->cx, m->entry, items, inputs, outputs);
+    int rc = dlrt_call_entry(on->cx, rest ? engine_entry(on, x->name) : m->entry, items, inputs,
+                             outputs);
+    e->cx->calls = on->cx->calls;
     if (rc)
-        return fail_run(v, m, rc);
+        return fail_run(on, m, rc);
     for (uint32_t i = 0; i < x->output_count; i++)
         sums[i] += x->outputs[i].dtype == DLRT_F64 ? value[i].f64 : (double)value[i].f32;
     return true;
@@ -148,7 +147,7 @@ static bool finish_metric(Eval *v, EvalMetric *m, const double *sums, double wei
     }
     int rc = dlrt_call_entry(e->cx, m->finish, 1, inputs, (void *[]){ &value });
     if (rc)
-        return fail_run(v, m, rc);
+        return fail_run(e, m, rc);
     m->value = x->outputs[0].dtype == DLRT_F64 ? value.f64 : (double)value.f32;
     return true;
 }

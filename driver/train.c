@@ -271,8 +271,8 @@ static void say_end(const Train *t, TrainEnd end, int code)
     const char *stem = t->path + (strncmp(t->path, "./", 2) ? 0 : 2);
     int n = (int)(strlen(stem) - (strlen(stem) > 12 ? 12 : 0)); /* without .safetensors */
     talk(t, "saved    %s", t->path);
-    talk(t, "next     dlrun eval %s\n         dlcc %s -w %s -o %.*s.so", engine_words(e), engine_words(e), stem, n,
-         stem);
+    talk(t, "next     dlrun eval %s\n         dlcc %s -w %s -o %.*s.so", engine_words(e),
+         engine_words(e), stem, n, stem);
 }
 
 static int run(Train *t)

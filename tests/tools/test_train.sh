@@ -69,4 +69,31 @@ train Turns {
 }
 END
 expect 0 '' "$DLRUN" train turns.dl -q --require 'a==20' --require 'b==-10'
+# A program that needs its batch as a number: the last batch of 3 is compiled for itself, so that
+# the metric is over all seven: (4 * mean(1, 2, 3) + 3 * mean(5, 6)) / 7.
+cat >pinned.dl <<'END'
+data d = table(x=[1, 2, 3, 4, 5, 6, 7])
+model Pinned {
+  param w: f32 = 1
+  fn loss(x: f32[B]) -> f32 { mean((x[0..B-1] * w - 2)^2) + 0*mean(x) }
+}
+train Pinned on d.all {
+  batch = 4; epochs = 2; optimizer = gd(lr=0.01)
+  metric m = mean(x[0..B-1]) on d.all
+  metric c = mean(x) on d.all
+}
+END
+expect 0 '' "$DLRUN" train pinned.dl -q --require 'm>3.49999' --require 'm<3.50001' --require 'c==4'
+
+# What the data does to the inputs belongs to an export that is built alone, too.
+expect 0 'data.x.mean' "$DLCC" net.dl --emit=ir --entries f
+
+# Pretrained: all but `fresh`, by name.
+expect 0 '' "$DLRUN" train line.dl -q
+sed 's/steps = 600;/steps = 1; load = "line.safetensors"; fresh = "b";/; s/Line/Second/' line.dl >second.dl
+sed -i 's/lr=0.1/lr=1e-9/' second.dl
+expect 0 '' "$DLRUN" train second.dl -q --require 'slope>2.999' --require 'offset>-0.001'
+sed 's/fresh = "b";//' second.dl >third.dl
+expect 0 '' "$DLRUN" train third.dl -q --require 'slope>2.999' --require 'offset<-1.999'
+expect 3 'E0905' "$DLRUN" train third.dl -q -w net.3
 echo ok
