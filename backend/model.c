@@ -110,8 +110,8 @@ static DlrtItem item_of(Layout *l, const Plan *plan, const PlanItem *item, DlrtO
         const KernelGrid *g = l->compiled ? &l->compiled->objects[item->kernel].grid : &none;
         out.kind = DLRT_KERNEL;
         out.code = item->kernel;
-        out.tiles = g->tiles;
-        out.batch_scale = g->batch_scale;
+        out.tiles = item->units ? item->units : g->tiles;
+        out.batch_scale = item->units ? 0 : g->batch_scale;
         out.batch_tile = g->batch_tile > 0 ? g->batch_tile : 1;
         out.grain = g->grain ? g->grain : 1;
         break;
@@ -147,13 +147,13 @@ static DlrtValue value_of(const char *name, Dtype dtype, const Shape *s, int64_t
 }
 
 /* Nanoseconds on one thread, roughly: 16 operations and 8 bytes a nanosecond. */
-static int64_t plan_cost(const Layout *l, const Plan *plan)
+static int64_t plan_cost(const Plan *plan)
 {
     double ns = 0;
     for (uint32_t i = 0; i < plan->items.n; i++)
         if (plan->items.at[i].kind == PLAN_KERNEL) {
-            const Kernel *k = l->p->kernels.at[plan->items.at[i].kernel];
-            ns += 5 + k->flops / 16 + k->bytes / 8;
+            const PlanItem *t = &plan->items.at[i];
+            ns += 5 + t->flops / 16 + t->bytes / 8;
         }
     return ns < 1e15 ? (int64_t)ns : (int64_t)1e15;
 }
@@ -162,7 +162,11 @@ static int64_t plan_cost(const Layout *l, const Plan *plan)
 static int64_t most_items(const Entry *entry)
 {
     const Graph *g = entry->graph;
-    for (uint32_t i = 0; i < g->inputs.n && entry->pinned; i++)
+    bool batched = false;
+    for (uint32_t i = 0; i < g->inputs.n; i++)
+        for (uint32_t d = 0; d < g->inputs.at[i].shape.rank; d++)
+            batched |= g->inputs.at[i].shape.dim[d].k != 0;
+    for (uint32_t i = 0; i < g->inputs.n && entry->pinned && !batched; i++)
         if (g->inputs.at[i].shape.rank)
             return g->inputs.at[i].shape.dim[0].n;
     return g->batch_max > 0 ? g->batch_max : 1;
@@ -204,7 +208,7 @@ static DlrtEntry entry_of(Layout *l, const Plan *plan)
             outputs[n_outputs++] = value_of(o->name, graph_dtype(g, o->node), graph_shape(g, o->node), 0);
     }
     return (DlrtEntry){ .name = plan->entry->name, .items = items, .operands = operands, .inputs = inputs, .outputs = outputs,
-                        .max_batch = most_items(plan->entry), .cost = plan_cost(l, plan),
+                        .max_batch = most_items(plan->entry), .cost = plan_cost(plan),
                         .item_count = plan->items.n, .operand_count = n_operands, .input_count = g->inputs.n,
                         .output_count = n_outputs, .flags = flags };
 }

@@ -158,7 +158,7 @@ double engine_flops(const Engine *e, uint32_t entry)
     double flops = 0;
     for (uint32_t i = 0; i < p->plans.at[entry].items.n; i++)
         if (p->plans.at[entry].items.at[i].kind == PLAN_KERNEL)
-            flops += p->kernels.at[p->plans.at[entry].items.at[i].kernel]->flops;
+            flops += p->plans.at[entry].items.at[i].flops;
     return flops;
 }
 

@@ -21,7 +21,7 @@ typedef struct {
     uint32_t index;
     Dtype dtype;
     int64_t bytes;
-    int64_t offset; /* in the arena, 64-byte aligned; in the model's constants for CONST */
+    int64_t offset; /* in the arena, 256-byte aligned; in the model's constants for CONST */
     const void *data;
     uint32_t first_use, last_use; /* items */
     const char *name;             /* of the value's source, for reports */
@@ -33,6 +33,8 @@ typedef enum { PLAN_KERNEL, PLAN_CALL, PLAN_GUARD } PlanItemKind;
 typedef struct {
     PlanItemKind kind;
     uint32_t kernel;     /* into Program.kernels */
+    int64_t units;       /* KERNEL: how many to run, where the kernel serves any length; 0: as many as its grid has */
+    double flops, bytes; /* KERNEL: as of Kernel, of this use of it */
     const char *call;    /* CALL: the runtime's symbol */
     Dim rows;            /* CALL: how often it runs: for each matrix or row of its operands */
     VEC(int64_t) args;   /* CALL: integer arguments: rank, dims, axis, ... as the call documents */

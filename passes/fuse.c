@@ -325,8 +325,12 @@ static void push_items(Fuse *f, uint32_t before)
         indexed |= d->kernel && d->kernel->status >= 0;
         PlanItem item = { .kind = d->kernel ? PLAN_KERNEL : PLAN_CALL, .call = d->call, .rows = d->rows,
                           .loc = d->loc };
-        if (d->kernel)
+        if (d->kernel) {
+            item.units = fuse_make_flat(f, d);
+            item.flops = d->kernel->flops;
+            item.bytes = d->kernel->bytes;
             item.kernel = intern_kernel(f->program, d->kernel);
+        }
         for (uint32_t j = 0; j < d->args.n; j++)
             vec_push(f->arena, &item.args, d->args.at[j]);
         for (uint32_t j = 0; j < d->buffers.n; j++)

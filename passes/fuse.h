@@ -5,6 +5,7 @@
  *   fuse_expr.c    a value at an index, as scalar instructions
  *   fuse_shape.c   collapsing axes, choosing grid, block and vector axis
  *   fuse_merge.c   kernels over the same units become one
+ *   fuse_flat.c    kernels that differ in a length alone become one
  *   layout.c       in which order the axes of a stored value lie
  *   fuse.c         a Unit's graphs to Plans */
 #ifndef DLCC_PASSES_FUSE_H
@@ -114,5 +115,11 @@ void fuse_shape_scatter(Build *b, const uint32_t *grid, uint32_t n_grid);
 
 /* Merges drafts over the same units, from the first on. */
 void fuse_merge(Fuse *f);
+
+/* Buffers of tensors and of the arena are padded so that a loop over blocks of FLAT_BLOCK elements of up to 4 bytes may end with a
+ * whole block. */
+enum { FLAT_BLOCK = 64, FLAT_ALIGNMENT = 256 };
+/* Makes d's kernel one for any length, if it is a flat loop over padded buffers: the units that this length takes, else 0. */
+int64_t fuse_make_flat(const Fuse *f, const Draft *d);
 
 #endif

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGNMENT = 64 };
+/* Of every buffer and tensor; their sizes are rounded up to it: see fuse_flat.c. */
+enum { ALIGNMENT = 256 };
 
 typedef struct {
     PlanBuffer *buffer;

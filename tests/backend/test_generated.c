@@ -207,9 +207,9 @@ static void run_case(Op op, uint32_t i, bool backward, const Target *t)
             else if (!(s = session_new(c.unit, t, test_call_address)))
                 complain(&c, "code generation");
             if (s) {
-                run_at(&c, session_model(s), 4);
-                if (c.reference->batch_max && !c.unit->entries.at[0].pinned)
-                    run_at(&c, session_model(s), 3);
+                run_at(&c, session_model(s), c.reference->batch_max > 0 ? c.reference->batch_max : 4);
+                if (c.reference->batch_max > 1 && !c.unit->entries.at[0].pinned)
+                    run_at(&c, session_model(s), c.reference->batch_max - 1);
                 session_free(s);
             }
         }
