@@ -312,6 +312,46 @@ static void choose_stage_vector(Nest *n, NestStage *s)
         s->copies = NEST_MAX_COPIES;
 }
 
+/* A stage's points for one point of the grid. */
+static double stage_points(const Nest *n, const NestStage *s)
+{
+    double points = 1;
+    for (uint32_t i = 0; i < s->n_loops; i++)
+        points *= (double)axis_extent(n, s->loops[i]);
+    return points;
+}
+
+/* Whether neighbouring points of the grid are the better lanes where each stage was to choose an axis of its own: columns that are
+ * summed over rows a stride apart. */
+static bool grid_is_better(const Nest *n)
+{
+    double inner = 0, outer = 0;
+    uint32_t last = n->k->grid - 1;
+    if (!n->k->grid || axis_extent(n, last) < 4 || n->k->buffers.n > n->k->operands)
+        return false;
+    for (uint32_t i = 0; i < n->k->stages.n; i++) {
+        const NestStage *s = &n->stages[i];
+        int axis = choose_axis(n, s);
+        double points = stage_points(n, s), cost = axis_cost(n, s, last);
+        outer += points * cost;
+        inner += points * (axis < 0 ? cost * target_lanes(n->e->target, 4) : axis_cost(n, s, (uint32_t)axis));
+    }
+    return outer < 0.6 * inner;
+}
+
+/* As VECTOR_INNER's kernel, but with vectors of grid points, and enough of them in a unit to fill some. */
+static void turn_to_grid(Nest *n)
+{
+    enum { ENOUGH = 64 };
+    Kernel *k = arena_make(n->arena, Kernel);
+    int64_t extent = axis_extent(n, n->k->grid - 1);
+    *k = *n->k;
+    k->vector = (int32_t)k->grid - 1;
+    if (k->block < ENOUGH)
+        k->block = extent < ENOUGH ? extent : ENOUGH;
+    n->k = n->e->kernel = k;
+}
+
 static void choose_grid_vector(Nest *n)
 {
     int64_t extent = axis_extent(n, n->k->grid - 1);
@@ -376,10 +416,7 @@ static bool find_dependences(Nest *n, NestStage *s)
 
 static double stage_cost(const Nest *n, const NestStage *s)
 {
-    double points = 1;
-    for (uint32_t i = 0; i < s->n_loops; i++)
-        points *= (double)axis_extent(n, s->loops[i]);
-    return points * (1 + stage_weight(s) + s->s->stores.n) / s->lanes * 0.35;
+    return stage_points(n, s) * (1 + stage_weight(s) + s->s->stores.n) / s->lanes * 0.35;
 }
 
 bool nest_plan(Nest *n)
@@ -396,6 +433,8 @@ bool nest_plan(Nest *n)
         if (!find_dependences(n, s))
             return false;
     }
+    if (n->k->vector == VECTOR_INNER && any_loops && grid_is_better(n))
+        turn_to_grid(n);
     bool last = n->k->grid && (n->k->vector == (int32_t)n->k->grid - 1 || (n->k->vector == VECTOR_INNER && !any_loops));
     if (last)
         choose_grid_vector(n);
