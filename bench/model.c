@@ -1,8 +1,8 @@
 /* model.c: every kernel of a model's entries on one thread: where a step's time goes.
  *
- * bench_model FILE.dl [TARGET]: compiles the model, runs each kernel alone on random data at the
- * largest batch, and prints them by their share of all items' time: microseconds, GFLOP/s and GB/s,
- * milliseconds to compile. */
+ * bench_model FILE.dl [TARGET [NAME=VALUE...]]: compiles the model, runs each kernel alone on
+ * random data at the largest batch, and prints them by their share of all items' time:
+ * microseconds, GFLOP/s and GB/s, milliseconds to compile. */
 #include "backend/jit.h"
 #include "backend/object.h"
 #include "frontend/frontend.h"
@@ -175,7 +175,15 @@ int main(int argc, char **argv)
         return 2;
     }
     Compiler *cx = compiler_new();
-    FrontendOptions options = { 0 };
+    FrontendSetting *defines = calloc((size_t)argc, sizeof *defines);
+    FrontendOptions options = { .defines = defines };
+    for (int i = 3; defines && i < argc; i++) {
+        char *equals = strchr(argv[i], '=');
+        if (!equals)
+            continue;
+        *equals = '\0';
+        defines[options.n_defines++] = (FrontendSetting){ argv[i], equals + 1 };
+    }
     Unit *u = frontend_load(cx, argv[1], &options);
     PipelineOptions passes = { 0 };
     if (u && pipeline_run(u, &passes, NULL) && u->program)
@@ -184,5 +192,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", cx->diags.at[i].message);
     int code = u && u->program ? 0 : 1;
     compiler_free(cx);
+    free(defines);
     return code;
 }
