@@ -22,7 +22,8 @@ typedef struct {
     atomic_uint next, cached;
 } Work;
 
-static bool compile_one(Work *w, uint32_t i)
+/* *machine is made when first needed: a cached model needs none. */
+static bool compile_one(Work *w, uint32_t i, ObjectMachine **machine)
 {
     const char *text = w->p->texts.at[i], *symbol = w->c->symbols[i];
     KernelObject *object = &w->c->objects[i];
@@ -30,7 +31,9 @@ static bool compile_one(Work *w, uint32_t i)
         atomic_fetch_add(&w->cached, 1);
         return true;
     }
-    if (!kernel_emit(w->p->kernels.at[i], w->t, symbol, object))
+    if (!*machine)
+        *machine = object_machine_new(w->t);
+    if (!*machine || !kernel_emit_on(*machine, w->p->kernels.at[i], w->t, symbol, object))
         return false;
     cache_put(w->cache, text, w->t, symbol, object);
     return true;
@@ -39,8 +42,10 @@ static bool compile_one(Work *w, uint32_t i)
 static void *work(void *arg)
 {
     Work *w = arg;
+    ObjectMachine *machine = NULL;
     for (unsigned i; (i = atomic_fetch_add(&w->next, 1)) < w->c->n;)
-        w->ok[i] = compile_one(w, i);
+        w->ok[i] = compile_one(w, i, &machine);
+    object_machine_free(machine);
     return NULL;
 }
 

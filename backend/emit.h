@@ -26,6 +26,7 @@ typedef struct Emit {
     LLVMValueRef *buffer;                 /* base of each operand, loaded at entry */
     LLVMBasicBlockRef entry; /* allocas and operand loads; falls into the first block of the body */
     LLVMValueRef zero;       /* 64 readable bytes of zeros, made on first use; see emit_zero */
+    struct ObjectMachine *machine;        /* to generate code with; NULL: one of its own */
     int64_t stack_bytes;     /* asked for by emit_alloca */
     char error[200];         /* why emission is not possible, or "" */
 } Emit;

@@ -13,9 +13,7 @@ bool contract_emit(Emit *e, const Kernel *k, int attempt, KernelGrid *out_grid);
 bool nest_emit(Emit *e, const Kernel *k, KernelGrid *out_grid);
 
 typedef enum {
-    OBJECT_PLAIN,
-    OBJECT_GLUE,  /* a short function pipeline first: for code with much address arithmetic and
-                   * little computation */
+    OBJECT_PLAIN, /* kernels: passes change nothing of their speed, and take as long as the rest */
     OBJECT_INLINE /* functions marked alwaysinline go into their callers, and what they share is
                    * done once */
 } ObjectPasses;

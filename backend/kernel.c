@@ -21,13 +21,20 @@ static bool emit_body(Emit *e, const Kernel *k, int attempt, KernelGrid *out_gri
 
 bool kernel_emit(const Kernel *k, const Target *t, const char *symbol, KernelObject *out_object)
 {
+    return kernel_emit_on(NULL, k, t, symbol, out_object);
+}
+
+bool kernel_emit_on(ObjectMachine *m, const Kernel *k, const Target *t, const char *symbol,
+                    KernelObject *out_object)
+{
     bool contract = is_contract(k);
     *out_object = (KernelObject){ 0 };
     for (int attempt = 0; attempt < CONTRACT_ATTEMPTS; attempt++) {
         KernelObject o = { 0 };
         Emit e;
         emit_open(&e, k, t, symbol);
-        bool ok = emit_body(&e, k, attempt, &o.grid) && object_emit(&e, contract ? OBJECT_PLAIN : OBJECT_GLUE, &o);
+        e.machine = m;
+        bool ok = emit_body(&e, k, attempt, &o.grid) && object_emit(&e, OBJECT_PLAIN, &o);
         snprintf(o.error, sizeof o.error, "%s", e.error);
         emit_close(&e);
         if (!ok && out_object->bytes) /* no smaller shape: the one that spills */

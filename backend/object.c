@@ -35,24 +35,54 @@ static void init_llvm(void)
     LLVMInitializeX86AsmPrinter();
 }
 
-static LLVMTargetMachineRef open_machine(Emit *e)
+struct ObjectMachine {
+    LLVMTargetMachineRef machine;
+    LLVMTargetDataRef layout;
+};
+
+ObjectMachine *object_machine_new(const Target *t)
 {
     LLVMTargetRef target;
     char *why = NULL;
     pthread_once(&init_once, init_llvm);
-    if (LLVMGetTargetFromTriple(OBJECT_TRIPLE, &target, &why)) {
-        emit_fail(e, "%s", why);
+    ObjectMachine *m = calloc(1, sizeof *m);
+    if (!m || LLVMGetTargetFromTriple(OBJECT_TRIPLE, &target, &why)) {
         LLVMDisposeMessage(why);
+        free(m);
         return NULL;
     }
-    LLVMTargetMachineRef machine = LLVMCreateTargetMachine(
-        target, OBJECT_TRIPLE, e->target->llvm_cpu, e->target->llvm_features,
-        LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
-    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    m->machine = LLVMCreateTargetMachine(target, OBJECT_TRIPLE, t->llvm_cpu, t->llvm_features,
+                                         LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelSmall);
+    m->layout = LLVMCreateTargetDataLayout(m->machine);
+    return m;
+}
+
+void object_machine_free(ObjectMachine *m)
+{
+    if (!m)
+        return;
+    LLVMDisposeTargetData(m->layout);
+    LLVMDisposeTargetMachine(m->machine);
+    free(m);
+}
+
+/* The machine that e was given, or a new one; the module is made for it. NULL with e->error set. */
+static ObjectMachine *open_machine(Emit *e)
+{
+    ObjectMachine *m = e->machine ? e->machine : object_machine_new(e->target);
+    if (!m) {
+        emit_fail(e, "no code generator for " OBJECT_TRIPLE);
+        return NULL;
+    }
     LLVMSetTarget(e->module, OBJECT_TRIPLE);
-    LLVMSetModuleDataLayout(e->module, layout);
-    LLVMDisposeTargetData(layout);
-    return machine;
+    LLVMSetModuleDataLayout(e->module, m->layout);
+    return m;
+}
+
+static void close_machine(Emit *e, ObjectMachine *m)
+{
+    if (m != e->machine)
+        object_machine_free(m);
 }
 
 static void note_diagnostic(LLVMDiagnosticInfoRef info, void *spilled)
@@ -86,7 +116,6 @@ static bool verify(Emit *e)
 static bool run_passes(Emit *e, LLVMTargetMachineRef machine, ObjectPasses passes)
 {
     static const char *const pipelines[] = {
-        [OBJECT_GLUE] = "function(early-cse,instcombine<no-verify-fixpoint>,simplifycfg)",
         [OBJECT_INLINE] = "always-inline,function(sroa,early-cse<memssa>,"
                           "instcombine<no-verify-fixpoint>,simplifycfg,"
                           "loop-mssa(loop-simplifycfg,licm<no-allowspeculation>),gvn,dse,"
@@ -119,15 +148,15 @@ static LLVMMemoryBufferRef generate(Emit *e, LLVMTargetMachineRef machine, LLVMC
 
 bool object_emit(Emit *e, ObjectPasses passes, KernelObject *out_object)
 {
-    LLVMTargetMachineRef machine = open_machine(e);
+    ObjectMachine *machine = open_machine(e);
     if (!machine)
         return false;
     bool spilled = false;
     watch_stack(e, &spilled);
     LLVMMemoryBufferRef buffer = NULL;
-    if (verify(e) && run_passes(e, machine, passes))
-        buffer = generate(e, machine, LLVMObjectFile);
-    LLVMDisposeTargetMachine(machine);
+    if (verify(e) && run_passes(e, machine->machine, passes))
+        buffer = generate(e, machine->machine, LLVMObjectFile);
+    close_machine(e, machine);
     if (!buffer)
         return false;
     out_object->size = LLVMGetBufferSize(buffer);
@@ -143,7 +172,7 @@ bool object_emit(Emit *e, ObjectPasses passes, KernelObject *out_object)
 
 char *object_emit_text(Emit *e, bool assembly)
 {
-    LLVMTargetMachineRef machine = open_machine(e);
+    ObjectMachine *machine = open_machine(e);
     if (!machine)
         return NULL;
     char *text = NULL;
@@ -154,12 +183,12 @@ char *object_emit_text(Emit *e, bool assembly)
             fprintf(stderr, "%s\n", ir);
         LLVMDisposeMessage(ir);
     } else {
-        LLVMMemoryBufferRef buffer = generate(e, machine, LLVMAssemblyFile);
+        LLVMMemoryBufferRef buffer = generate(e, machine->machine, LLVMAssemblyFile);
         if (buffer) {
             text = strndup(LLVMGetBufferStart(buffer), LLVMGetBufferSize(buffer));
             LLVMDisposeMemoryBuffer(buffer);
         }
     }
-    LLVMDisposeTargetMachine(machine);
+    close_machine(e, machine);
     return text;
 }
