@@ -69,6 +69,7 @@ bool entry_build(Elab *e, EntryKind kind, const char *name, LocId loc,
         diag_report(cx, DIAG_E0406, loc, "there are two entries called `%s`", name);
         return false;
     }
+    e->kind = kind;
     for (e->pinned = false;; e->pinned = true) {
         start_entry(e, name);
         bool ok = body(e, user) && cx->errors == errors && !e->wants_pin;
@@ -117,7 +118,8 @@ static bool batch_extent(Elab *e, const char *name, int64_t *out)
         return true;
     Val v = define_value(e, d);
     if (v.kind == VAL_INT && v.i > 0 && v.i <= INT32_MAX) {
-        *out = v.i;
+        bool trains = e->kind == ENTRY_STEP || e->kind == ENTRY_EVAL;
+        *out = trains && e->u->recipe.batch > v.i ? e->u->recipe.batch : v.i;
         return true;
     }
     if (v.kind != VAL_ERROR)
@@ -316,7 +318,7 @@ static bool export_body(Elab *e, void *user)
     Args args;
     if (!entry_inputs(e, fn, e->root, s, &args))
         return false;
-    Val v = call_fn(e, fn_value(e, fn, e->root->scope, e->root).fn, &args, NULL, fn->loc);
+    Val v = call_fn(e, fn_value(e, fn, e->root->scope, e->root).fn, &args, NULL, 0);
     if (v.kind == VAL_ERROR)
         return false;
     uint32_t n = v.kind == VAL_TUPLE && !v.first ? v.list.n : 1;

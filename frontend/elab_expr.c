@@ -103,7 +103,8 @@ static Val eval_binary(Elab *e, const AstExpr *x, Scope *s)
         return b.b == (op == AST_AND)
                    ? a
                    : tensor_binary(e, op, a, b, x->loc, x->binary.left->loc, x->binary.right->loc);
-    return tensor_binary(e, op, a, b, x->loc, x->binary.left->loc, x->binary.right->loc);
+    return tensor_binary(e, op, a, b, op == AST_MATMUL ? x->binary.op_loc : x->loc,
+                         x->binary.left->loc, x->binary.right->loc);
 }
 
 static Val eval_range(Elab *e, const AstExpr *x, Scope *s)

@@ -111,7 +111,7 @@ Instance *instance_new(Elab *e, const LayerVal *config, const char *path, LocId 
     bool unbound = has_unbound(i);
     bool ok = bind_config(e, i, !unbound);
     e->calls++;
-    e->call = loc_here(e, loc);
+    e->call = *path ? loc_here(e, loc) : 0;
     e->owner = owner;
     if (ok && !unbound && config->ast->kind != AST_OPTIMIZER)
         ok = instance_build(e, i);

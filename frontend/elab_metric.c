@@ -64,7 +64,7 @@ static Val loss_value(Elab *e, const AstFn *loss, Scope *s)
             return v;
         args.at[args.n++] = (Arg){ p->name.text, v, p->loc };
     }
-    return call_fn(e, fn_value(e, loss, e->root->scope, e->root).fn, &args, NULL, loss->loc);
+    return call_fn(e, fn_value(e, loss, e->root->scope, e->root).fn, &args, NULL, 0);
 }
 
 static bool output_sum(Elab *e, const char *name, Val v, bool times_items, LocId loc)
@@ -95,7 +95,7 @@ static bool eval_body(Elab *e, void *user)
     Args args;
     if (!entry_inputs(e, loss, e->root, s, &args))
         return false;
-    Val v = call_fn(e, fn_value(e, loss, e->root->scope, e->root).fn, &args, NULL, loss->loc);
+    Val v = call_fn(e, fn_value(e, loss, e->root->scope, e->root).fn, &args, NULL, 0);
     return output_sum(e, "loss", v, true, loss->loc);
 }
 

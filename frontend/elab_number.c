@@ -259,6 +259,8 @@ const char *val_text(Elab *e, Val v)
     case VAL_TENSOR:
         if (v.untyped && !graph_shape(e->g, v.node)->rank)
             return "a run-time number";
+        if (v.untyped) /* zeros(3): of no dtype yet */
+            return shape_text(e->a, graph_shape(e->g, v.node));
         return arena_printf(e->a, "%s%s", dtype_name(graph_dtype(e->g, v.node)),
                             shape_text(e->a, graph_shape(e->g, v.node)));
     case VAL_STORED: {

@@ -218,7 +218,7 @@ static bool step_body(Elab *e, void *user)
     e->training = true;
     if (!entry_inputs(e, p->loss, e->root, s, &args))
         return false;
-    Val v = call_fn(e, fn_value(e, p->loss, e->root->scope, e->root).fn, &args, NULL, p->loss->loc);
+    Val v = call_fn(e, fn_value(e, p->loss, e->root->scope, e->root).fn, &args, NULL, 0);
     if (v.kind == VAL_ERROR)
         return false;
     NodeId loss = entry_result(e, v, NULL, p->loss->loc);

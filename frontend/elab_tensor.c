@@ -259,6 +259,16 @@ static const char *op_text(Op op)
 Val tensor_elementwise(Elab *e, Op op, const Val *in, uint32_t n, LocId loc)
 {
     Meeting m;
+    if (op == OP_select && in[0].kind == VAL_BOOL) { /* known which, unless it must be repeated */
+        Val chosen = in[0].b ? in[1] : in[2], other = in[0].b ? in[2] : in[1];
+        Shape joined;
+        bool mixed =
+            val_dtype_of(e, other) != DT_COUNT && val_dtype_of(e, other) != val_dtype_of(e, chosen);
+        if (chosen.kind == VAL_TENSOR && !chosen.untyped && val_is_runtime(other) && !mixed &&
+            shape_join(val_shape(e, chosen), val_shape(e, other), &joined) &&
+            shape_equal(&joined, val_shape(e, chosen)))
+            return chosen;
+    }
     if (n > 8 || !meet(e, op_text(op), in, op == OP_select, n, is_compare(op), loc, &m))
         return val_error();
     set_loc(e, loc);
@@ -404,6 +414,30 @@ static NodeId drop_axes(Elab *e, NodeId x, const bool *drop, char *letters)
     return kept.rank == s.rank ? x : b_reshape(e->g, x, &kept);
 }
 
+/* How a merged axis came about: "256 = 16*4*4", and where the tensor was made that was merged. */
+static void note_merged(Elab *e, uint32_t diag, Val v, uint32_t axis)
+{
+    NodeId x = v.kind == VAL_TENSOR ? v.node : NODE_NONE;
+    if (x == NODE_NONE || graph_node(e->g, x)->op != OP_reshape)
+        return;
+    const Shape *to = graph_shape(e->g, x), *from = graph_shape(e->g, graph_operand(e->g, x, 0));
+    uint32_t first = from->rank;
+    int64_t n = 1;
+    if (to->dim[axis].k || axis + 1 != to->rank)
+        return;
+    while (first > 0 && n != to->dim[axis].n && !from->dim[first - 1].k)
+        n *= from->dim[--first].n;
+    if (n != to->dim[axis].n || from->rank - first < 2)
+        return;
+    const char *product = "";
+    for (uint32_t i = first; i < from->rank; i++)
+        product = arena_printf(e->a, "%s%s%lld", product, i > first ? "*" : "",
+                               (long long)from->dim[i].n);
+    LocId made = graph_node(e->g, graph_operand(e->g, x, 0))->loc;
+    diag_add(e->cx, diag, DIAG_NOTE, made, "%lld = %s, the last axes of the %s made here",
+             (long long)n, product, val_text(e, val_node(graph_operand(e->g, x, 0))));
+}
+
 static void report_inner(Elab *e, Val a, Val b, Dim da, Dim db, LocId loc, LocId a_loc, LocId b_loc)
 {
     uint32_t d = diag_report(e->cx, DIAG_E0312, loc_here(e, loc),
@@ -411,6 +445,8 @@ static void report_inner(Elab *e, Val a, Val b, Dim da, Dim db, LocId loc, LocId
                              val_text(e, val_of_dim(da)), val_text(e, val_of_dim(db)));
     diag_add(e->cx, d, DIAG_LABEL, loc_here(e, a_loc), "%s", val_text(e, a));
     diag_add(e->cx, d, DIAG_LABEL, loc_here(e, b_loc), "%s", val_text(e, b));
+    note_merged(e, d, a, val_shape(e, a)->rank - 1);
+    note_merged(e, d, b, val_shape(e, b)->rank > 1 ? val_shape(e, b)->rank - 2 : 0);
 }
 
 Val tensor_matmul(Elab *e, Val a, Val b, LocId loc, LocId a_loc, LocId b_loc)

@@ -257,6 +257,65 @@ static void recurrent_cells(void **state)
     model_free(&m);
 }
 
+/* softmax(q k / sqrt d) v with and without a mask; one head, groups of one. */
+static void attention_is_scaled(void **state)
+{
+    (void)state;
+    Model m = model_load("model M {\n"
+                         "  export fn f(q: f32[B, 1, 2, 2], k: f32[B, 1, 2, 2], v: f32[B, 1, 2, "
+                         "1]) -> f32[B, 1, 2, 1] {\n"
+                         "    attention(q, k, v) }\n"
+                         "  export fn g(q: f32[B, 1, 2, 2], k: f32[B, 1, 2, 2], v: f32[B, 1, 2, "
+                         "1]) -> f32[B, 1, 2, 1] {\n"
+                         "    attention(q, k, v, causal(2)) } }\n",
+                         NULL);
+    Value in[] = { model_input(&m, "f", 0, 1, (double[]){ 1, 0, 0, 2 }),
+                   model_input(&m, "f", 1, 1, (double[]){ 1, 1, 0, 3 }),
+                   model_input(&m, "f", 2, 1, (double[]){ 10, 20 }) };
+    double a = exp(1 / sqrt(2)), b = 1, c = exp(2 / sqrt(2)), d = exp(6 / sqrt(2));
+    double second = (10 * c + 20 * d) / (c + d);
+    expect_numbers(model_run(&m, "f", in, 1, NULL),
+                   (double[]){ (10 * a + 20 * b) / (a + b), second }, 2, 1e-6);
+    expect_numbers(model_run(&m, "g", in, 1, NULL), (double[]){ 10, second }, 2, 1e-6);
+    model_free(&m);
+}
+
+static void heads_and_blocks(void **state)
+{
+    (void)state;
+    Model m = model_load("model M { layer a = MultiHead(4, kv_heads=2); layer d = DecoderBlock(2); "
+                         "layer e = EncoderBlock(2)\n"
+                         "  export fn f(x: f32[B, 3, 8], c: f32[B, 5, 6]) -> f32[B, 3, 8] {\n"
+                         "    e(d(a(x, c), c), true) + sinusoidal(3, 8) + rotary(x) } }\n",
+                         NULL);
+    const Shape *k = &m.u->tensors.at[unit_tensor(m.u, "a.k.weight")].shape;
+    assert_true(k->dim[0].n == 4 && k->dim[1].n == 6); /* two heads of 2, from 6 */
+    model_init(&m);
+    double zero[48] = { 0 };
+    Value in[] = { model_input(&m, "f", 0, 1, zero), model_input(&m, "f", 1, 1, zero) };
+    Value *y = model_run(&m, "f", in, 1, NULL);
+    for (int64_t i = 0; i < y->count; i++)
+        assert_true(isfinite(y->f[i]));
+    model_free(&m);
+}
+
+/* Row t: sin t, cos t, sin(t/100), cos(t/100); a turn by t for the halves. */
+static void positions(void **state)
+{
+    (void)state;
+    Model m = model_load("model M { export fn f() -> f32[2, 4] { sinusoidal(2, 4) }\n"
+                         "  export fn g(x: f32[2, 4]) -> f32[2, 4] { rotary(x) } }\n",
+                         NULL);
+    expect_numbers(model_run(&m, "f", NULL, 1, NULL),
+                   (double[]){ 0, 1, 0, 1, sin(1), cos(1), sin(0.01), cos(0.01) }, 8, 1e-6);
+    Value x = model_input(&m, "g", 0, 1, (double[]){ 1, 2, 3, 4, 1, 2, 3, 4 });
+    double c = cos(1), s = sin(1), c2 = cos(0.01), s2 = sin(0.01);
+    expect_numbers(model_run(&m, "g", &x, 1, NULL),
+                   (double[]){ 1, 2, 3, 4, c - 3 * s, 2 * c2 - 4 * s2, s + 3 * c, 2 * s2 + 4 * c2 },
+                   8, 1e-6);
+    model_free(&m);
+}
+
 /* ---- initial values ---- */
 
 static void moments(const char *init, double *mean, double *deviation, double *largest)
@@ -369,13 +428,33 @@ static void dropout_drops(void **state)
                                ones, 1000) > 0.8);
 }
 
+/* Nothing turned is the image itself; half a pixel is the mean of two. */
+static void images_are_sampled(void **state)
+{
+    (void)state;
+    double x[18];
+    for (int i = 0; i < 18; i++)
+        x[i] = i * i;
+    assert_true(training_value("i = rearrange(\"b (h w) -> b 1 h w\", x, h=3)\n"
+                               " max(abs(random_affine(i, rotate=0, scale=0) - i))",
+                               x, 9) < 1e-3);
+    Model m = model_load(
+        "model M { export fn f(x: f32[1, 1, 2, 2]) -> f32[1, 1, 1, 3] {\n"
+        "  sample(x, full(0.5, 1, 1, 3), rearrange(\"q -> 1 1 q\", f32(iota(3))/2 + 0.5)) } }\n",
+        NULL);
+    Value in = model_input(&m, "f", 0, 1, (double[]){ 1, 2, 3, 8 });
+    expect_numbers(model_run(&m, "f", &in, 1, NULL), (double[]){ 3.5, 5, 2.5 }, 3, 1e-6);
+    model_free(&m);
+}
+
 static void augmentation_elaborates(void **state)
 {
     (void)state;
     Model m = model_load(
         "model M { param w: f32 = 1\n"
         "  fn loss(x: f32[B, 3, 8, 8]) -> f32 {\n"
-        "    if training { x = x |> random_crop(pad=2) |> random_flip |> random_light |> noise }\n"
+        "    if training { x = x |> random_crop(pad=2) |> random_flip |> random_light |> noise\n"
+        "      x = random_affine(x, shift=1) }\n"
         "    w*mean(x) } }\n"
         "train M { batch = 2; steps = 1; optimizer = gd(lr=0) }\n",
         NULL);
@@ -397,10 +476,14 @@ int main(void)
         cmocka_unit_test(losses_of_classes),
         cmocka_unit_test(layers_compute),
         cmocka_unit_test(recurrent_cells),
+        cmocka_unit_test(attention_is_scaled),
+        cmocka_unit_test(heads_and_blocks),
+        cmocka_unit_test(positions),
         cmocka_unit_test(initial_values_have_their_spread),
         cmocka_unit_test(orthogonal_rows),
         cmocka_unit_test(parameters_start_differently),
         cmocka_unit_test(dropout_drops),
+        cmocka_unit_test(images_are_sampled),
         cmocka_unit_test(augmentation_elaborates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
