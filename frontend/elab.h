@@ -218,6 +218,7 @@ struct Elab {
     bool pinned, wants_pin;
     Graph *scratch;          /* takes what constants and declarations emit; nothing in it is used */
     VEC(Override) overrides; /* expressions with a value from elsewhere */
+    int64_t accumulate;      /* executions of a step for one update */
     const char *params;      /* glob of the trained set while a step is built, or NULL */
     bool own_clock;          /* `step` counts the executions of this update: in optimizers and their
                                 schedules */

@@ -178,15 +178,9 @@ static Val call_jvp(BuiltinCall *q)
     return unsupported(q->e, q->loc, "`jvp`");
 }
 
-static Val call_eigvals(BuiltinCall *q)
-{
-    return unsupported(q->e, q->loc, "`eigvals`");
-}
-
 const Builtin mark_builtins[] = {
     { "as_logits", "x", call_as_logits },
     { "bounded", "x, n", call_bounded },
-    { "eigvals", "a", call_eigvals },
     { "frozen", "model", call_frozen },
     { "grad", "f, wrt", call_grad },
     { "hessian", "f, wrt", call_hessian },

@@ -232,8 +232,7 @@ static bool check_keys(RecipeReader *q)
                         arena_printf(q->e->a, "`%s` for a part of the model", name));
             ok = false;
         }
-        bool later = name && (!strcmp(name, "accumulate") || !strcmp(name, "ema") ||
-                              !strcmp(name, "report"));
+        bool later = name && (!strcmp(name, "ema") || !strcmp(name, "report"));
         if (later && entry->kind == AST_ENTRY_SET) {
             unsupported(q->e, entry->loc, arena_printf(q->e->a, "`%s` in a recipe", name));
             ok = false;
@@ -411,10 +410,12 @@ bool recipe_elaborate(Elab *e, const AstTrain *train, LocId loc)
     ok = ok && check_keys(&q);
     ok = ok && get_int(&q, "batch", 1, &r->batch) && get_int(&q, "epochs", 1, &r->epochs) &&
          get_int(&q, "steps", 1, &r->steps) && get_int(&q, "seed", 0, &seed) &&
-         get_bool(&q, "shuffle", &r->shuffle) && get_string(&q, "params", &r->params) &&
-         get_string(&q, "load", &r->load) && get_string(&q, "fresh", &r->fresh) &&
-         check_precision(&q) && get_checkpoint(&q) && get_early_stop(&q);
+         get_int(&q, "accumulate", 1, &r->accumulate) && get_bool(&q, "shuffle", &r->shuffle) &&
+         get_string(&q, "params", &r->params) && get_string(&q, "load", &r->load) &&
+         get_string(&q, "fresh", &r->fresh) && check_precision(&q) && get_checkpoint(&q) &&
+         get_early_stop(&q);
     r->seed = (uint64_t)seed;
+    e->accumulate = r->accumulate;
     e->data_failed = ok && train->on && !data_view(e, train->on, e->main->scope, &r->on);
     if (e->data_failed)
         return false;

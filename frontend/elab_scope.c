@@ -130,7 +130,10 @@ static Val clock_value(Elab *e, const char *name)
     for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
         if (!strcmp(name, fields[i])) {
             const char *field = e->own_clock && i < 2 ? (i ? "own_steps" : "own_step") : name;
-            return val_untyped(clock_node(e, field));
+            Val v = val_untyped(clock_node(e, field));
+            if (e->own_clock && i < 2 && e->accumulate > 1) /* an update is that many executions */
+                return tensor_binary(e, AST_FLOORDIV, v, val_int(e->accumulate), 0, 0, 0);
+            return v;
         }
     return val_none();
 }

@@ -89,6 +89,62 @@ static void clip_by_value(Elab *e, const TrainedList *list, double limit)
     }
 }
 
+/* ---- accumulation ---- */
+
+/* Sums gradients over n executions; the last one of n gives their mean to the optimizer and starts
+ * anew. The others compute it too and drop it: what they wrote is chosen away in `keep_until_due`.
+ */
+static bool accumulate(Elab *e, const StepPlan *p, const TrainedList *list, Val *out_due)
+{
+    Graph *g = e->g;
+    Val turn = tensor_binary(e, AST_MOD, val_untyped(clock_node(e, "own_step")),
+                             val_int(e->accumulate), p->loc, p->loc, p->loc);
+    *out_due = tensor_binary(e, AST_EQ, turn, val_int(e->accumulate - 1), p->loc, p->loc, p->loc);
+    for (uint32_t i = 0; i < list->n; i++) {
+        Tensor t = e->u->tensors.at[list->at[i].tensor];
+        const char *name = arena_printf(e->a, p->name ? "%s/%s/sum" : "%s/sum", t.name, p->name);
+        int32_t sum = unit_tensor(e->u, name);
+        if (sum < 0)
+            sum = tensor_declare(e, name, TENSOR_MOMENT, t.dtype, &t.shape, val_int(0),
+                                 list->at[i].tensor, t.loc);
+        NodeId total = b_add(g, tensor_read(e, sum), list->at[i].gradient);
+        Val next = tensor_elementwise(e, OP_select,
+                                      (Val[]){ *out_due, val_int(0), val_node(total) }, 3, t.loc);
+        if (next.kind == VAL_ERROR)
+            return false;
+        tensor_write(e, sum, next.node);
+        list->at[i].gradient = b_scale(g, total, 1 / (double)e->accumulate);
+    }
+    return true;
+}
+
+static NodeId *values_now(Elab *e)
+{
+    NodeId *now = arena_new_array(e->a, NodeId, e->current.n);
+    for (uint32_t i = 0; i < e->current.n; i++)
+        now[i] = e->current.at[i];
+    return now;
+}
+
+/* What the optimizers wrote counts in the last execution of n only. */
+static bool keep_until_due(Elab *e, Val due, const NodeId *before, uint32_t n, LocId loc)
+{
+    for (uint32_t i = 0; i < e->current.n; i++) {
+        NodeId old = i < n ? before[i] : NODE_NONE, new = e->current.at[i];
+        if (!e->written.at[i] || old == new)
+            continue;
+        AttrValue index = attr_i(i);
+        if (old == NODE_NONE)
+            old = graph_emit(e->g, OP_tensor, NULL, 0, &index, 1);
+        Val v =
+            tensor_elementwise(e, OP_select, (Val[]){ due, val_node(new), val_node(old) }, 3, loc);
+        if (v.kind == VAL_ERROR)
+            return false;
+        e->current.at[i] = v.node;
+    }
+    return true;
+}
+
 /* ---- optimizers ---- */
 
 /* Every argument by name, so that those of a glob's entry can be laid over the plain one's. */
@@ -232,6 +288,9 @@ static bool step_body(Elab *e, void *user)
     graph_output(e->g, "loss", loss, -1);
     if (!find_trained(e, p, loss, &list))
         return false;
+    Val due = val_none();
+    if (e->accumulate > 1 && !accumulate(e, p, &list, &due))
+        return false;
     if (p->clip_norm &&
         (!recipe_number(e, p->clip_norm, p->scope, &limit) || !clip_by_norm(e, &list, limit)))
         return false;
@@ -240,7 +299,11 @@ static bool step_body(Elab *e, void *user)
             return false;
         clip_by_value(e, &list, limit);
     }
-    return apply_optimizers(e, p, &list);
+    if (e->accumulate <= 1)
+        return apply_optimizers(e, p, &list);
+    uint32_t n = e->current.n;
+    const NodeId *before = values_now(e);
+    return apply_optimizers(e, p, &list) && keep_until_due(e, due, before, n, p->loc);
 }
 
 bool step_elaborate(Elab *e, StepPlan *p, const char *entry)

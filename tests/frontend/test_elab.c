@@ -26,7 +26,7 @@ static const Program programs[] = {
     { "iris.dl", "Softmax", { NULL, NULL }, 0, 5 },
     { "lenet.dl", NULL, { NULL, NULL }, 0, 5 },
     { "linreg.dl", NULL, { NULL, NULL }, 0, 4 },
-    { "newton.dl", NULL, { NULL, NULL }, 4, 0 },
+    { "newton.dl", NULL, { NULL, NULL }, 0, 3 },
     { "quadratic.dl", NULL, { NULL, NULL }, 0, 5 },
     { "resnet.dl", NULL, { NULL, NULL }, 0, 5 },
     { "root.dl", NULL, { NULL, NULL }, 0, 4 },

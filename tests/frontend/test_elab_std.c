@@ -316,6 +316,23 @@ static void positions(void **state)
     model_free(&m);
 }
 
+/* Eigenvalues of [[2, 1, 0], [1, 2, 1], [0, 1, 2]] are 2 - sqrt 2, 2, 2 + sqrt 2. */
+static void eigenvalues(void **state)
+{
+    (void)state;
+    Model m = model_load("model M { export fn f(a: f32[3, 3]) -> f32[3] { eigvals(a) }\n"
+                         "  export fn g(a: f32[2, 2]) -> f32[2] { eigvals(a) }\n"
+                         "  export fn h() -> f32[2, 2] { eye(2) } }\n",
+                         NULL);
+    Value a = model_input(&m, "f", 0, 1, (double[]){ 2, 1, 0, 1, 2, 1, 0, 1, 2 });
+    expect_numbers(model_run(&m, "f", &a, 1, NULL), (double[]){ 2 - sqrt(2), 2, 2 + sqrt(2) }, 3,
+                   1e-6);
+    a = model_input(&m, "g", 0, 1, (double[]){ 0, 3, 3, 0 });
+    expect_numbers(model_run(&m, "g", &a, 1, NULL), (double[]){ -3, 3 }, 2, 1e-6);
+    expect_numbers(model_run(&m, "h", NULL, 1, NULL), (double[]){ 1, 0, 0, 1 }, 4, 0);
+    model_free(&m);
+}
+
 /* ---- initial values ---- */
 
 static void moments(const char *init, double *mean, double *deviation, double *largest)
@@ -479,6 +496,7 @@ int main(void)
         cmocka_unit_test(attention_is_scaled),
         cmocka_unit_test(heads_and_blocks),
         cmocka_unit_test(positions),
+        cmocka_unit_test(eigenvalues),
         cmocka_unit_test(initial_values_have_their_spread),
         cmocka_unit_test(orthogonal_rows),
         cmocka_unit_test(parameters_start_differently),

@@ -256,6 +256,47 @@ static void clipping(void **state)
     model_free(&m);
 }
 
+/* Two executions with mean gradient 3 are one step of Adam; moments and clock move with the update.
+ */
+static void accumulation(void **state)
+{
+    (void)state;
+    FrontendOptions o = { .f64 = true };
+    Model m =
+        train_load("model M { param w: f32 = 0\n  fn loss(x: f32[B]) -> f32 { w*mean(x) } }\n"
+                   "train M { batch = 1; steps = 8; accumulate = 2; optimizer = adam(lr=0.1) }\n",
+                   &o);
+    Course r = { 0 };
+    model_init(&m);
+    for (int t = 0; t < 4; t++) {
+        for (int half = 0; half < 2; half++) {
+            Value x = model_input(&m, "step", 0, 1, (double[]){ half ? 4 + t : 2 });
+            double before = *tensor(&m, "w");
+            step(&m, &x, 1, 2 * t + half, 8);
+            if (!half)
+                assert_true(*tensor(&m, "w") == before);
+        }
+        ref_adam(&r, 3 + t / 2.0, t + 1);
+        assert_true(fabs(*tensor(&m, "w") - r.p) < 1e-9);
+        assert_true(*tensor(&m, "w/sum") == 0);
+    }
+    model_free(&m);
+}
+
+/* A gradient by a parameter of the model, named by its path. */
+static void gradient_by_path(void **state)
+{
+    (void)state;
+    Model m = train_load("layer L { param k: f32 = 3\n  fn (x: f32) -> f32 { x*k^2 } }\n"
+                         "model M { layer a = L\n  fn f(x: f32) -> f32 { a(x) }\n"
+                         "  export fn d(x: f32) -> f32 { grad(f, wrt=\"a.k\")(x) } }\n",
+                         NULL);
+    model_init(&m);
+    Value x = model_input(&m, "d", 0, 1, (double[]){ 5 });
+    expect_numbers(model_run(&m, "d", &x, 1, NULL), (double[]){ 30 }, 1, 1e-6);
+    model_free(&m);
+}
+
 /* The course's house prices: w and c of the closed form are (3.5, -15), 700. */
 static void house_prices(void **state)
 {
@@ -383,6 +424,8 @@ int main(void)
         cmocka_unit_test(rate_at_run_time),
         cmocka_unit_test(optimizers_by_glob),
         cmocka_unit_test(clipping),
+        cmocka_unit_test(accumulation),
+        cmocka_unit_test(gradient_by_path),
         cmocka_unit_test(house_prices),
         cmocka_unit_test(derivative_of_a_derivative),
         cmocka_unit_test(hessian_of_a_saddle),
