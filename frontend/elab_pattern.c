@@ -371,17 +371,19 @@ static Val call_einsum(BuiltinCall *q)
     Dtype t = DT_COUNT;
     for (uint32_t i = 0; i < q->rest.n && t == DT_COUNT; i++)
         t = val_dtype_of(e, q->rest.at[i].val);
-    for (uint32_t i = 0; i < q->rest.n && i < 8; i++) {
-        if (!read_operand(&p, i, q->rest.at[i].val, t == DT_COUNT ? DT_F32 : t, q->rest.at[i].loc,
-                          &ops[i]))
+    uint32_t read = 0;
+    while (read < q->rest.n && read < 8) {
+        const Arg *a = &q->rest.at[read];
+        if (!read_operand(&p, read, a->val, t == DT_COUNT ? DT_F32 : t, a->loc, &ops[read]))
             return val_error();
-        if (i + 1 < q->rest.n && p.text[p.pos++] != ',') {
-            p.pos--;
+        read++;
+        if (read < q->rest.n && p.text[p.pos] == ',')
+            p.pos++;
+        else
             break;
-        }
     }
     skip_blanks(&p);
-    if (!q->rest.n || q->rest.n > 8 || p.text[p.pos] != '-') {
+    if (!read || read != q->rest.n || p.text[p.pos] != '-') {
         fail_at(&p, p.pos, p.pos + 1,
                 "the pattern has another number of operands than the call, which has %u",
                 q->rest.n);
