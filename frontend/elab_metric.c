@@ -80,7 +80,7 @@ static bool output_sum(Elab *e, const char *name, Val v, bool times_items, LocId
     Dtype t = e->options->f64 ? DT_F64 : DT_F32;
     if (graph_dtype(e->g, x) != t)
         x = b_cast(e->g, x, t);
-    if (times_items && e->batch_max) {
+    if (times_items && e->batch_max && e->g->inputs.n) {
         Val items = e->pinned ? val_int(e->batch_max) : (Val){ .kind = VAL_DIM, .i = 1 };
         x = b_mul(e->g, x, val_to_node(e, items, t, loc));
     }
@@ -209,7 +209,7 @@ bool metric_elaborate(Elab *e, const AstEntry *entry)
         return false;
     collect(e, &p, entry->value);
     bool whole = p.n == 1 && p.at[0] == entry->value && p.kind[0] != AGGREGATE_SUM;
-    if (whole && p.kind[0] == AGGREGATE_LOSS) {
+    if (p.n == 1 && p.kind[0] == AGGREGATE_LOSS) { /* the entry of the loss gives it already */
         m.entry = "eval";
     } else {
         m.entry = arena_printf(e->a, "eval_%s", m.name);

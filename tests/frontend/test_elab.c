@@ -314,6 +314,47 @@ static void settings_without_effect(void **state)
     compiler_free(cx);
 }
 
+/* What combines over batches is summed; what stands around it is a graph of its own. */
+static void metrics_are_split(void **state)
+{
+    (void)state;
+    Model m = model_load("data d = table(x=[[1, 2], [3, 4]], y=[0, 1])\n"
+                         "model M { param w: f32[2] = 1\n"
+                         "  fn loss(x: f32[B, 2], y: f32[B]) -> f32 { mean(x @ w - y) } }\n"
+                         "train M on d.all { batch = 2; steps = 1; optimizer = gd(lr=0)\n"
+                         "  metric plain = loss on d.all\n"
+                         "  metric power = 2^loss on d.all\n"
+                         "  metric r2 = 1 - sum((x @ w - y)^2)/sum(y^2) on d.all\n"
+                         "  metric norm = sum(w^2) }\n",
+                         NULL);
+    const Metric *all = m.u->recipe.metrics.at;
+    assert_int_equal(m.u->recipe.metrics.n, 4);
+    assert_string_equal(all[0].entry, "eval");
+    assert_null(all[0].finish);
+    assert_string_equal(all[1].entry, "eval"); /* the same sum */
+    assert_null(all[3].on.source);             /* needs no data */
+    model_init(&m);
+    Value in[] = { model_input(&m, "eval", 0, 2, (double[]){ 1, 2, 3, 4 }),
+                   model_input(&m, "eval", 1, 2, (double[]){ 0, 1 }) };
+    double sum = model_run(&m, "eval", in, 2, NULL)->f[0];
+    assert_true(fabs(sum - 9) < 1e-6); /* (3 + 6)/2, times two items */
+    Value mean = model_input(&m, all[1].finish, 0, 1, (double[]){ sum / 2 });
+    expect_numbers(model_run(&m, all[1].finish, &mean, 1, NULL), (double[]){ pow(2, 4.5) }, 1,
+                   1e-6);
+    Value *sums = model_run(&m, all[2].entry, in, 2, NULL);
+    assert_true(fabs(sums[0].f[0] - 45) < 1e-4 && fabs(sums[1].f[0] - 1) < 1e-6);
+    Value parts[] = { model_input(&m, all[2].finish, 0, 1, (double[]){ 22.5 }),
+                      model_input(&m, all[2].finish, 1, 1, (double[]){ 2 }),
+                      model_input(&m, all[2].finish, 2, 1, (double[]){ 0.5 }) };
+    const Graph *finish = unit_entry(m.u, all[2].finish)->graph;
+    for (int i = 0; i < 3; i++) { /* by name: m0, m1, weight */
+        const char *name = finish->inputs.at[i].name;
+        parts[i].f[0] = !strcmp(name, "m0") ? 22.5 : !strcmp(name, "m1") ? 0.5 : 2;
+    }
+    expect_numbers(model_run(&m, all[2].finish, parts, 1, NULL), (double[]){ -44 }, 1, 1e-6);
+    model_free(&m);
+}
+
 static void labels_are_bounded(void **state)
 {
     (void)state;
@@ -380,6 +421,7 @@ int main(void)
         cmocka_unit_test(command_line_overrides),
         cmocka_unit_test(windows_at_run_time),
         cmocka_unit_test(settings_without_effect),
+        cmocka_unit_test(metrics_are_split),
         cmocka_unit_test(labels_are_bounded),
         cmocka_unit_test(f64_replaces_f32),
         cmocka_unit_test(no_program_hangs),
