@@ -69,10 +69,11 @@ static CheckpointKind look_at(const char *path)
     if (access(path, F_OK))
         return CHECKPOINT_NONE;
     if (dlrt_safe_open_path(path, why, sizeof why, &f))
-        return CHECKPOINT_UNREADABLE;
+        return CHECKPOINT_FOREIGN;
     const char *finished = dlrt_safe_meta(f, "dlrun.finished");
-    CheckpointKind kind =
-        finished && !strcmp(finished, "no") ? CHECKPOINT_UNFINISHED : CHECKPOINT_FINISHED;
+    CheckpointKind kind = !finished                 ? CHECKPOINT_FOREIGN
+                          : !strcmp(finished, "no") ? CHECKPOINT_UNFINISHED
+                                                    : CHECKPOINT_FINISHED;
     dlrt_safe_close(f);
     return kind;
 }
@@ -80,7 +81,7 @@ static CheckpointKind look_at(const char *path)
 CheckpointKind checkpoint_look(Engine *e, const char *path)
 {
     CheckpointKind kind = look_at(path);
-    if (kind != CHECKPOINT_NONE && kind != CHECKPOINT_UNREADABLE)
+    if (kind != CHECKPOINT_NONE && kind != CHECKPOINT_FOREIGN)
         return kind;
     CheckpointKind before = look_at(prev_path(e, path));
     return before == CHECKPOINT_UNFINISHED ? before : kind;

@@ -16,10 +16,11 @@ typedef enum {
     CHECKPOINT_NONE,
     CHECKPOINT_UNFINISHED,
     CHECKPOINT_FINISHED,
-    CHECKPOINT_UNREADABLE
+    CHECKPOINT_FOREIGN
 } CheckpointKind;
 
-/* What stands at the path, or at its predecessor where the path itself is missing or damaged. */
+/* What stands at the path (FOREIGN: damaged, or not written by a run), or at its predecessor where
+ * the path itself is missing or damaged. */
 CheckpointKind checkpoint_look(Engine *e, const char *path);
 /* Writes the whole state. False with words in `why`: what was there still is. */
 bool checkpoint_save(Engine *e, const char *path, const CheckpointState *state, const char **why);

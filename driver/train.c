@@ -193,6 +193,18 @@ static bool refuse_unfinished(const Train *t)
     return false;
 }
 
+/* Someone's weights, or what is left of a checkpoint: not to be written over unasked. */
+static bool refuse_foreign(const Train *t)
+{
+    const Engine *e = t->engine;
+    Compiler *cx = e->run->cx;
+    uint32_t d = diag_report(cx, DIAG_E0903, 0,
+                             "%s is there already, and is no whole checkpoint of a run", t->path);
+    diag_add(cx, d, DIAG_HELP, 0, "move it away, or write over it: dlrun train %s --fresh",
+             engine_words(e));
+    return false;
+}
+
 static bool begin_anew(Train *t)
 {
     Engine *e = t->engine;
@@ -248,6 +260,8 @@ static bool begin(Train *t)
         talk(t, "resume   nothing is at %s yet; beginning", t->path);
     if (kind == CHECKPOINT_UNFINISHED && !fresh)
         return refuse_unfinished(t);
+    if (kind == CHECKPOINT_FOREIGN && !fresh)
+        return refuse_foreign(t);
     return begin_anew(t);
 }
 

@@ -67,6 +67,23 @@ expect 3 'E0905.*' "$DLRUN" eval net.dl -w line.safetensors
 cp whole net.safetensors
 expect 3 'is not in the file' "$DLRUN" eval net.dl -w line.safetensors
 
+# What is no checkpoint is not written over unasked.
+head -c 900 whole >net.safetensors
+expect 2 'E0903.*no whole checkpoint' "$DLRUN" train net.dl
+expect 3 'E0905' "$DLRUN" train net.dl --resume
+cp /bin/sh net.safetensors
+expect 2 'E0903' "$DLRUN" train net.dl
+expect 0 '' "$DLRUN" train net.dl -q --fresh
+# A damaged checkpoint with a whole predecessor goes on from that.
+sed 's/epochs = 2/epochs = 100000; checkpoint = every(steps=5)/' net.dl >long.dl
+"$DLRUN" train long.dl --fresh >out 2>&1 &
+pid=$!
+for _ in $(seq 300); do [ -e net.safetensors.prev ] && grep -q '^epoch' out && break; sleep 0.01; done
+kill -9 $pid
+wait $pid 2>/dev/null
+head -c 900 net.safetensors >cut && mv cut net.safetensors
+expect 0 'going on from the previous checkpoint' "$DLRUN" train long.dl --resume --set epochs=1
+
 # A loss that is not finite: nothing is kept of it, and the place is named.
 sed 's/lr=0.1/lr=1e30/' line.dl >nan.dl
 rm -f line.safetensors*

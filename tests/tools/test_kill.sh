@@ -3,10 +3,10 @@
 # in the end the bits are those of a run that was left in peace.
 . "$(dirname "$(readlink -f "$0")")/train_lib.sh"
 
-net_model 'epochs = 400; checkpoint = every(steps=20)'
+net_model 'epochs = 250; checkpoint = every(steps=20)'
 mkdir straight
 cp net.dl d.csv straight
-(cd straight && "$DLRUN" train net.dl -q --set 'checkpoint=every(epochs=400)') || fail "straight"
+(cd straight && "$DLRUN" train net.dl -q --set 'checkpoint=every(epochs=250)') || fail "straight"
 seed=1
 for i in $(seq 50); do
     seed=$(((seed * 1103515245 + 12345) % 2147483648))
