@@ -289,36 +289,41 @@ static void say_end(const Train *t, TrainEnd end, int code)
          engine_words(e), stem, n, stem);
 }
 
-static int run(Train *t)
+/* What was found out before the run is said before it, and not after hours. */
+static void say_warnings(Run *r)
+{
+    if (r->cx->errors || !r->cx->diags.n)
+        return;
+    run_finish(r);
+    r->cx->diags.n = r->cx->warnings = 0;
+}
+
+/* False when the run did not begin. */
+static bool run(Train *t, TrainEnd *out_end, int *out_signal)
 {
     Engine *e = t->engine;
-    int number = 0;
     if (!open_data(t) || !eval_open(e, false, &t->eval) || !require_parse(e->run, &t->eval))
-        return 0;
+        return false;
+    say_warnings(e->run);
     count_flops(t);
     say_model(t);
     say_data(t);
     t->first_loss = NAN;
     if (!begin(t) || !plan_length(t))
-        return 0;
+        return false;
     if (t->json)
         say_start(t);
     if ((int64_t)e->cx->clock.step >= t->steps) {
         talk(t, "done     the run has all its %lld steps already; more: --set epochs=..",
              (long long)t->steps);
         if (!eval_run(&t->eval))
-            return 0;
+            return false;
     }
     train_catch_signals();
-    TrainEnd end = train_loop(t, &number);
-    bool ended = end == TRAIN_DONE || end == TRAIN_EARLY;
-    if (ended)
+    *out_end = train_loop(t, out_signal);
+    if (*out_end == TRAIN_DONE || *out_end == TRAIN_EARLY)
         require_check(e->run, &t->eval, t->loss);
-    int code = diag_exit_code(e->run->cx);
-    if (!code && end == TRAIN_INTERRUPTED)
-        code = 128 + number;
-    say_end(t, end, code);
-    return code;
+    return true;
 }
 
 static const char *folder_of(Arena *a, const char *path)
@@ -337,7 +342,9 @@ static int train(Run *r, Engine *e)
                 .verbose = option_given(&r->options, OPT_VERBOSE),
                 .loss = NAN,
                 .path = engine_checkpoint_path(e) };
-    int code = 0;
+    TrainEnd end = TRAIN_FAILED;
+    int number = 0;
+    bool began = false;
     if (!e->unit->recipe.present || !e->model->update_count) {
         diag_report(r->cx, DIAG_E0419, 0, "%s has no `train` block for %s", e->path, e->unit->name);
     } else if (e->model->update_count > TRAIN_MAX_UPDATES) {
@@ -346,13 +353,17 @@ static int train(Run *r, Engine *e)
     } else if (!host_lock_take(folder_of(r->arena, t.path), &lock, &error)) {
         engine_report_host(e, 0, &error);
     } else {
-        code = run(&t);
+        began = run(&t, &end, &number);
         host_lock_release(&lock);
     }
     host_loader_free(t.loader);
     eval_close(&t.eval);
-    int found = run_finish(r);
-    return found ? found : code;
+    int code = run_finish(r);
+    if (!code && end == TRAIN_INTERRUPTED)
+        code = 128 + number;
+    if (began)
+        say_end(&t, end, code);
+    return code;
 }
 
 int verb_train(Run *r)

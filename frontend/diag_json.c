@@ -74,7 +74,7 @@ void diag_print_json(Compiler *cx, FILE *out)
     for (uint32_t i = 0; i < cx->diags.n; i++) {
         const Diag *d = &cx->diags.at[i];
         bool first = true;
-        fputc('{', out);
+        fputs("{\"v\":1,\"event\":\"diagnostic\",", out);
         print_field(out, "severity", diag_rows[d->code].exit ? "error" : "warning");
         fputc(',', out);
         print_field(out, "code", diag_rows[d->code].code);

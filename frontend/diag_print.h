@@ -10,7 +10,8 @@
  * none. `colour`: ANSI sequences. Control characters of the source never reach the terminal. */
 void diag_print_all(Compiler *cx, FILE *out, bool colour);
 
-/* The same as JSON, one object a line: severity, code, message, file, line, column, end_line,
+/* The same as JSON, one object a line, each an event like those of a run: v (1), event
+ * ("diagnostic"), severity, code, message, file, line, column, end_line,
  * end_column, and parts: each with kind (label, note, help, from: the chain of instantiation), text
  * and, where it has a place, the same position fields. All of them, without a limit. */
 void diag_print_json(Compiler *cx, FILE *out);

@@ -227,7 +227,8 @@ static void test_json(void **state)
     diag_add(cx, d, DIAG_LABEL, find(cx, f, "y", 0), "l");
     check_print(
         cx, diag_print_json,
-        "{\"severity\":\"error\",\"code\":\"E0201\",\"message\":\"tab\\u0009 quote \\\" bad "
+        "{\"v\":1,\"event\":\"diagnostic\","
+        "\"severity\":\"error\",\"code\":\"E0201\",\"message\":\"tab\\u0009 quote \\\" bad "
         "\\ufffd\","
         "\"file\":\"a.dl\",\"line\":1,\"column\":3,\"end_line\":2,\"end_column\":2,\"parts\":["
         "{\"kind\":\"help\",\"text\":\"h\"},"

@@ -34,6 +34,10 @@ grep -q '^{"v":1,"event":"start"' out || fail "no start event"
 tail -n 1 out | grep -q '"event":"end".*"exit":0' || fail "no end event"
 grep -v '^{"v":1,"event":"[a-z]*".*}$' out && fail "a line that is no event"
 
+expect 6 '"event":"diagnostic".*"E0906"' "$DLRUN" train line.dl --json -q --require 'mse<0'
+tail -n 1 out | grep -q '"event":"end".*"exit":6' || fail "the end is not the last event"
+grep -v '^{"v":1,"event":"[a-z]*".*}$' out && fail "a line that is no event"
+
 # The same bits at any number of threads, and from run to run.
 net_model 'epochs = 30'
 for threads in 1 3; do
