@@ -97,8 +97,8 @@ static void fill_inputs(Check *c, uint64_t seed)
     c->args.clock[CLOCK_LR_SCALE] = 1;
 }
 
-/* Seconds that one direction of one derivative takes, as measured on the whole gradient: some twelve
- * values of the loss, each a third of this. */
+/* Seconds that one direction of one derivative takes, as measured on the whole gradient: some
+ * twelve values of the loss, each a third of this. */
 static double seconds_of_direction(Check *c)
 {
     double start = host_clock();
