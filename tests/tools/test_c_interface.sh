@@ -106,6 +106,34 @@ try cc infer.c -Iweighted weighted/net.so -Wl,-rpath,weighted -o weighted_infer 
 cmp trained.txt weighted.txt || bad "embedded weights"
 cmp -s trained.txt all.txt && bad "training changed nothing"
 
+# What dlrun trained, statistics of its data included, in a library that only infers: the best plane's prices.
+if [ -x "${DLRUN:-}" ]; then
+    cat >house.c <<'END'
+#include "house.h"
+#include <stdio.h>
+int main(void)
+{
+    const float x[4][2] = { { 60, 2 }, { 70, 8 }, { 220, 25 }, { 80, 20 } };
+    float price[4];
+    house *cx;
+    if (house_init(HOUSE_ABI, 0, 0, 1, &cx) || house_predict(cx, 4, x[0], price))
+        return 1;
+    printf("%.0f %.0f %.0f %.0f\n", price[0], price[1], price[2], price[3]);
+    return 0;
+}
+END
+    try "$DLRUN" train -q "$here/../../examples/house.dl"
+    try "$DLCC" -q "$here/../../examples/house.dl" -o house.so --entries=predict -w house.safetensors
+    try cc house.c -I. ./house.so -Wl,-rpath,. -o house
+    [ "$(./house)" = "880 825 1095 680" ] || bad "the library says $(./house), the model 880 825 1095 680"
+fi
+
+# A metric that reads tensors after its sums is left out, with a word; the others are there.
+sed 's/^  metric size.*/  metric offset = loss + sum(gain) * 0 + gain[0]/; s/^model Net {/&\n  param gain: f32[2] = ones/' "$here/net.dl" >reads.dl
+"$DLCC" reads.dl -o reads.so >log 2>&1 || { bad "a metric that reads tensors"; cat log; }
+grep -q 'W0812.*offset' log || { bad "no warning of a metric left out"; cat log; }
+grep -q 'NET_LOSS, NET_ACCURACY, NET_PERPLEXITY, NET_RIGHT, NET_SUMS' reads.h || bad "the other metrics"
+
 # Refused: an old library with a new header, a processor that lacks something, options that make no sense.
 try "$DLCC" -q "$here/net.dl" -D B=8 -o other/net.h
 try cc app.c -Iother so/net.so -Wl,-rpath,so -o old && ./old
