@@ -33,12 +33,23 @@ static bool is_memory(const Graph *g, NodeId n)
     return is_leaf(g, n) && graph_node(g, n)->op != OP_batch;
 }
 
+/* One number, spread or not: it becomes a constant of the kernel, and nothing is loaded. */
+static bool is_number(const Graph *g, NodeId n)
+{
+    while (lower_of(g, n) == LOWER_MOVE)
+        n = graph_operand(g, n, 0);
+    return graph_node(g, n)->op == OP_constant &&
+           graph_attr(g, n, "data")->count == dtype_size(graph_dtype(g, n));
+}
+
 bool fuse_is_gemm(const Graph *g, NodeId dot)
 {
     const char *spec = graph_attr(g, dot, "spec")->s;
     const char *comma = strchr(spec, ','), *arrow = strstr(spec, "->");
     if (!dtype_is_float(graph_dtype(g, dot)) || dtype_size(graph_dtype(g, dot)) < 4)
         return false;
+    if (is_number(g, graph_operand(g, dot, 0)) || is_number(g, graph_operand(g, dot, 1)))
+        return false; /* micro-kernels load both operands */
     double m = 1, n = 1, k = 1;
     for (uint32_t side = 0; side < 2; side++) {
         const char *from = side ? comma + 1 : spec, *to = side ? arrow : comma;

@@ -221,6 +221,31 @@ static void test_call(void **state)
     ways_close(&w);
 }
 
+/* A product with a matrix of one number, as the first step of a recurrence begun with zeros has. */
+static void test_constant_operand(void **state)
+{
+    static const char text[] =
+        "model Constant {\n"
+        "  param w: f32[32, 64] = ones\n"
+        "  export fn f(x: f32[8, 64]) -> f32[8, 64] { x + full(2.0, 8, 32) @ w }\n"
+        "}\n";
+    static float in[8][64], out[8][64];
+    Ways w;
+    void *cx;
+    (void)state;
+    for (int i = 0; i < 8 * 64; i++)
+        in[i / 64][i % 64] = (float)i;
+    ways_open(&w, "constant.dl", text, "constant");
+    typedef int F(void *cx, const void *x, void *out);
+    assert_int_equal(
+        ((Init *)symbol(&w, "init"))(session_model(w.session)->abi, NULL, 0, 1, &cx), DLRT_OK);
+    assert_int_equal(((F *)symbol(&w, "f"))(cx, in, out), DLRT_OK);
+    for (int i = 0; i < 8 * 64; i++)
+        assert_true(out[i / 64][i % 64] == (float)i + 64);
+    ((Free *)symbol(&w, "free"))(cx);
+    ways_close(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +253,7 @@ int main(void)
         cmocka_unit_test(test_line),
         cmocka_unit_test(test_nan),
         cmocka_unit_test(test_call),
+        cmocka_unit_test(test_constant_operand),
     };
     make_data();
     return cmocka_run_group_tests(tests, NULL, NULL);
