@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Writes houses.csv: 506 made-up houses with 13 features and a price (thousands) that is linear in them but for noise of
-standard deviation 10. usage: ./houses.py > houses.csv   Same numbers on every machine: only exact integer draws."""
+"""Writes houses.csv: 506 made-up houses with 13 features and a price (thousands) that is linear in
+them but for noise of standard deviation 10. The same numbers on every machine: draws are integers.
+usage: ./houses.py > houses.csv"""
 
 state = 20240607
 
 def uniform(low, high):
-    """The next draw: bits 33.. of a 64-bit linear congruential generator (Knuth's MMIX constants)."""
+    """The next draw: bits 33.. of a linear congruential generator (Knuth's MMIX constants)."""
     global state
     state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
     return low + (high - low) * (state >> 33) / 2**31

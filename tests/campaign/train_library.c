@@ -1,7 +1,9 @@
-/* train_library.c: trains by a built library what dlrun trains in memory, and saves its weights: app WEIGHTS SEED STEPS N [FILE..]
+/* train_library.c: trains by a built library what dlrun trains in memory, and saves its weights:
+ * app WEIGHTS SEED STEPS N [FILE..]
  *
- * Compiled once for each example with -DHEADER=".." -DNAME=.. -DFIELDS=0..2; the files hold the fields of N items as raw
- * numbers. The recipe's batches and order are the library's own, so that the same seed must leave the same bits. */
+ * Compiled once for each example with -DHEADER=".." -DNAME=.. -DFIELDS=0..2; the files hold the
+ * fields of N items as raw numbers. The recipe's batches and order are the library's own, so that
+ * the same seed must leave the same bits. */
 #include HEADER
 #include <stdio.h>
 #include <stdlib.h>
