@@ -95,16 +95,35 @@ static void passes_keep_values(void **state)
     }
 }
 
+/* The reference rounds where a value is cast to 16 bits: a staircase, of which a difference
+ * quotient measures the steps. */
+static bool rounds_to_16_bits(const Graph *g)
+{
+    Arena *a = arena_new();
+    const uint8_t *live = graph_live(a, g);
+    bool found = false;
+    for (NodeId id = 0; id < g->nodes.n; id++)
+        found |= live[id] && dtype_is_float(graph_dtype(g, id)) &&
+                 dtype_size(graph_dtype(g, id)) == 2;
+    arena_free(a);
+    return found;
+}
+
 static void derivatives_of_random_graphs(void **state)
 {
     (void)state;
     uint32_t compared = 0;
-    for (uint64_t seed = 0; seed < GRADIENT_SEEDS; seed++) {
+    /* Graphs that are passed over are made up for by further ones. */
+    for (uint64_t seed = 0; seed < 2 * GRADIENT_SEEDS && compared < 4 * GRADIENT_SEEDS; seed++) {
         Fixture f = random_unit(seed, true);
         PipelineOptions o = { .stop_after = "simplify", .verify = true, .read_back = true };
         if (!pipeline_run(f.u, &o, NULL))
             fail_msg("seed %llu: %s", (unsigned long long)seed, f.cx->diags.at[0].message);
         Graph *g = f.u->entries.at[0].graph;
+        if (rounds_to_16_bits(g)) {
+            compiler_free(f.cx);
+            continue;
+        }
         InterpArgs args = draw(&f, 3);
         GradPoint points[256];
         uint32_t n = 0;
