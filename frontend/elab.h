@@ -213,7 +213,6 @@ struct Elab {
     Graph *g;
     VEC(NodeId) current;  /* by tensor: its value now, or NODE_NONE when not yet read */
     VEC(uint8_t) written; /* by tensor */
-    EntryKind kind;
     int64_t batch_max;
     bool pinned, wants_pin;
     Graph *scratch;          /* takes what constants and declarations emit; nothing in it is used */

@@ -69,7 +69,6 @@ bool entry_build(Elab *e, EntryKind kind, const char *name, LocId loc,
         diag_report(cx, DIAG_E0406, loc, "there are two entries called `%s`", name);
         return false;
     }
-    e->kind = kind;
     for (e->pinned = false;; e->pinned = true) {
         start_entry(e, name);
         bool ok = body(e, user) && cx->errors == errors && !e->wants_pin;
@@ -118,8 +117,7 @@ static bool batch_extent(Elab *e, const char *name, int64_t *out)
         return true;
     Val v = define_value(e, d);
     if (v.kind == VAL_INT && v.i > 0 && v.i <= INT32_MAX) {
-        bool trains = e->kind == ENTRY_STEP || e->kind == ENTRY_EVAL;
-        *out = trains && e->u->recipe.batch > v.i ? e->u->recipe.batch : v.i;
+        *out = v.i;
         return true;
     }
     if (v.kind != VAL_ERROR)
