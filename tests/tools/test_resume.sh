@@ -3,7 +3,7 @@
 # after kill -9 at any moment.
 . "$(dirname "$(readlink -f "$0")")/train_lib.sh"
 
-net_model 'epochs = 400'
+net_model 'epochs = 1500'
 expect 0 '' "$DLRUN" train net.dl -q
 mv net.safetensors straight
 # Interrupted where it happens to be, twice, and resumed with another number of threads.
