@@ -318,7 +318,8 @@ static bool run(Train *t, TrainEnd *out_end, int *out_signal)
              (long long)t->steps);
         if (!eval_run(&t->eval))
             return false;
-        require_check(e->run, &t->eval, t->loss); /* nothing is saved: a look does not change the file */
+        /* Nothing is saved: a look does not change the file. */
+        require_check(e->run, &t->eval, t->loss);
         *out_end = TRAIN_DONE;
         return true;
     }
