@@ -14,7 +14,7 @@ static const char usage[] =
 static const Verb verbs[] = {
     { "build", "compile to .so .a .o .h (also: dlcc FILE -o ...)", verb_build },
     { "check", "parse, names, types, shapes", verb_check },
-    { "explain", "the meaning of an error code", verb_explain },
+    { "explain", "an error code or an operation; `ops`: all, as tested", verb_explain },
     { "inspect", "entries, parameters, memory, kernels; or the tensors of a .safetensors file", verb_inspect },
     { "fmt", "format .dl files in place; `-` for standard input", verb_fmt },
 };

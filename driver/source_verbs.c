@@ -2,6 +2,7 @@
 #include "driver/verbs.h"
 #include "frontend/syntax.h"
 #include "ir/op.h"
+#include "passes/op_check.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -47,6 +48,8 @@ int verb_explain(Run *r)
         return 0;
     }
     const char *word = r->options.words.at[1];
+    if (!strcmp(word, "ops")) /* every operation, tried here and now against its reference */
+        return ops_matrix(stdout) ? EXIT_CHECK : 0;
     const DiagRow *row = diag_find(word);
     if (row) {
         printf("%s: %s\n\n%s\n", row->code, row->title, row->explain);
