@@ -1,4 +1,5 @@
-/* access.c: where an access lies and how it is read: one element for all lanes, neighbours, or a gather. */
+/* access.c: where an access lies and how it is read: one element for all lanes, neighbours, or a
+ * gather. */
 #include "backend/inst.h"
 
 static int64_t lane_stride(const Affine *f, const AccessPoint *p)
@@ -12,7 +13,8 @@ LLVMValueRef access_affine(Emit *e, const Affine *f, const AccessPoint *p)
     int64_t stride = lane_stride(f, p);
     if (!stride)
         return v;
-    LLVMValueRef steps = LLVMBuildMul(e->b, emit_iota(e, e->i64, p->lanes), emit_splat(e, emit_i64(e, stride), p->lanes), "");
+    LLVMValueRef steps = LLVMBuildMul(e->b, emit_iota(e, e->i64, p->lanes),
+                                      emit_splat(e, emit_i64(e, stride), p->lanes), "");
     return LLVMBuildAdd(e->b, emit_splat(e, v, p->lanes), steps, "");
 }
 
@@ -23,7 +25,8 @@ LLVMValueRef access_guards(Emit *e, const KernelAccess *x, const AccessPoint *p)
         const KernelGuard *g = &x->guards.at[i];
         LLVMValueRef v = access_affine(e, &g->e, p);
         int lanes = emit_lanes(v);
-        LLVMValueRef lo = emit_splat(e, emit_i64(e, g->lo), lanes), hi = emit_splat(e, emit_extent(e, g->hi), lanes);
+        LLVMValueRef lo = emit_splat(e, emit_i64(e, g->lo), lanes),
+                     hi = emit_splat(e, emit_extent(e, g->hi), lanes);
         all = emit_and(e, all, LLVMBuildICmp(e->b, LLVMIntSGE, v, lo, ""));
         all = emit_and(e, all, LLVMBuildICmp(e->b, LLVMIntSLT, v, hi, ""));
     }
@@ -45,7 +48,8 @@ static void set_status(Emit *e, const AccessPoint *p, LLVMValueRef bad)
     int lanes = emit_lanes(bad);
     if (lanes > 1) {
         LLVMTypeRef bits = LLVMIntTypeInContext(e->cx, (unsigned)lanes);
-        bad = LLVMBuildICmp(e->b, LLVMIntNE, LLVMBuildBitCast(e->b, bad, bits, ""), LLVMConstNull(bits), "");
+        bad = LLVMBuildICmp(e->b, LLVMIntNE, LLVMBuildBitCast(e->b, bad, bits, ""),
+                            LLVMConstNull(bits), "");
     }
     EmitIf f;
     emit_if_begin(e, &f, bad);
@@ -53,12 +57,14 @@ static void set_status(Emit *e, const AccessPoint *p, LLVMValueRef bad)
     emit_if_end(e, &f);
 }
 
-/* Offset and mask of an access: the affine part, and index * stride added. An index out of range counts as 0, masked off. */
+/* Offset and mask of an access: the affine part, and index * stride added. An index out of range
+ * counts as 0, masked off. */
 typedef struct {
     LLVMValueRef offset, mask; /* scalar or vector; mask: of guards and index only, NULL all */
 } Place;
 
-static Place find_place(Emit *e, const KernelAccess *x, const AccessPoint *p, LLVMValueRef index, bool load)
+static Place find_place(Emit *e, const KernelAccess *x, const AccessPoint *p, LLVMValueRef index,
+                        bool load)
 {
     Place at = { NULL, access_guards(e, x, p) };
     if (!index) {
@@ -74,7 +80,8 @@ static Place find_place(Emit *e, const KernelAccess *x, const AccessPoint *p, LL
     int lanes = emit_lanes(index);
     LLVMValueRef safe = LLVMBuildSelect(e->b, ok, index, LLVMConstNull(LLVMTypeOf(index)), "");
     safe = LLVMBuildMul(e->b, safe, emit_splat(e, emit_i64(e, x->index_stride), lanes), "");
-    LLVMValueRef affine = lanes > 1 ? access_affine(e, &x->offset, p) : emit_affine(e, &x->offset, p->at);
+    LLVMValueRef affine =
+        lanes > 1 ? access_affine(e, &x->offset, p) : emit_affine(e, &x->offset, p->at);
     if (emit_lanes(affine) != lanes)
         affine = emit_splat(e, affine, lanes);
     at.offset = LLVMBuildAdd(e->b, affine, safe, "");
@@ -82,7 +89,8 @@ static Place find_place(Emit *e, const KernelAccess *x, const AccessPoint *p, LL
 }
 
 /* Offsets of all lanes, for a gather or scatter. */
-static LLVMValueRef lane_offsets(Emit *e, const KernelAccess *x, const AccessPoint *p, LLVMValueRef offset)
+static LLVMValueRef lane_offsets(Emit *e, const KernelAccess *x, const AccessPoint *p,
+                                 LLVMValueRef offset)
 {
     if (emit_lanes(offset) > 1)
         return offset;
@@ -96,7 +104,8 @@ static LLVMValueRef load_strided(Emit *e, Dtype t, LLVMValueRef first, int64_t s
 {
     LLVMValueRef v = LLVMGetPoison(emit_type(e, t, lanes));
     for (int i = 0; i < lanes; i++) {
-        LLVMValueRef x = emit_load(e, t, emit_element(e, t, first, emit_i64(e, i * stride)), 1, NULL);
+        LLVMValueRef x =
+            emit_load(e, t, emit_element(e, t, first, emit_i64(e, i * stride)), 1, NULL);
         v = LLVMBuildInsertElement(e->b, v, x, emit_int(e, DT_I32, i, 1), "");
     }
     return v;
@@ -115,10 +124,12 @@ LLVMValueRef access_load(Emit *e, const KernelAccess *x, const AccessPoint *p, L
     LLVMValueRef base = p->base[x->buffer];
     Place at = find_place(e, x, p, index, true);
     int64_t stride = lane_stride(&x->offset, p);
-    bool vector_mask = at.mask && emit_lanes(at.mask) > 1, vector_offset = emit_lanes(at.offset) > 1;
+    bool vector_mask = at.mask && emit_lanes(at.mask) > 1,
+         vector_offset = emit_lanes(at.offset) > 1;
     if (!vector_offset && !vector_mask && !stride)
         return emit_load(e, t, emit_element(e, t, base, at.offset), 1, at.mask);
-    if (!vector_offset && !vector_mask && !p->mask) { /* a condition that all lanes share chooses the address */
+    if (!vector_offset && !vector_mask &&
+        !p->mask) { /* a condition that all lanes share chooses the address */
         LLVMValueRef first = emit_element(e, t, base, at.offset);
         bool fits = p->lanes * (int64_t)dtype_size(t) <= 64;
         if (at.mask && stride == 1 && fits)
@@ -141,7 +152,8 @@ static LLVMValueRef add_values(Emit *e, Dtype t, LLVMValueRef a, LLVMValueRef b)
     return inst_scalar(e, SC_ADD, t, t, (LLVMValueRef[]){ a, b });
 }
 
-void access_store(Emit *e, const KernelAccess *x, const AccessPoint *p, LLVMValueRef index, LLVMValueRef v, StoreKind kind)
+void access_store(Emit *e, const KernelAccess *x, const AccessPoint *p, LLVMValueRef index,
+                  LLVMValueRef v, StoreKind kind)
 {
     Dtype t = e->kernel->buffers.at[x->buffer].dtype;
     LLVMValueRef base = p->base[x->buffer];

@@ -1,7 +1,7 @@
 /* compile.c: all kernels of a Program to objects, on two threads that take the next kernel each.
  *
- * A kernel's symbol is a hash of its text and of the target: it names the code itself, so that equal kernels are one object
- * wherever they come from. */
+ * A kernel's symbol is a hash of its text and of the target: it names the code itself, so that
+ * equal kernels are one object wherever they come from. */
 #include "backend/cache.h"
 #include "backend/compile.h"
 
@@ -57,7 +57,8 @@ static const char *kernel_symbol(Arena *a, const char *text, const Target *t)
     XXH3_128bits_update(state, t->text, strlen(t->text));
     XXH128_hash_t h = XXH3_128bits_digest(state);
     XXH3_freeState(state);
-    return arena_printf(a, "dlk_%016llx%08llx", (unsigned long long)h.high64, (unsigned long long)(h.low64 >> 32));
+    return arena_printf(a, "dlk_%016llx%08llx", (unsigned long long)h.high64,
+                        (unsigned long long)(h.low64 >> 32));
 }
 
 static double now(void)
@@ -76,7 +77,11 @@ bool program_compile(Program *p, const Target *t, Compiled *out_compiled)
     for (uint32_t i = 0; i < p->kernels.n; i++)
         symbols[i] = kernel_symbol(a, p->texts.at[i], t);
     double start = now();
-    Work w = { .p = p, .t = t, .c = out_compiled, .cache = cache_open(), .ok = arena_new_array(a, bool, p->kernels.n) };
+    Work w = { .p = p,
+               .t = t,
+               .c = out_compiled,
+               .cache = cache_open(),
+               .ok = arena_new_array(a, bool, p->kernels.n) };
     pthread_t other;
     bool helped = p->kernels.n > 1 && !pthread_create(&other, NULL, work, &w);
     work(&w);
@@ -87,8 +92,8 @@ bool program_compile(Program *p, const Target *t, Compiled *out_compiled)
     cache_close(w.cache);
     for (uint32_t i = 0; i < p->kernels.n; i++)
         if (!w.ok[i]) {
-            diag_report(p->unit->cx, DIAG_E0802, p->kernels.at[i]->loc, "no code for this part of the model: %s",
-                        out_compiled->objects[i].error);
+            diag_report(p->unit->cx, DIAG_E0802, p->kernels.at[i]->loc,
+                        "no code for this part of the model: %s", out_compiled->objects[i].error);
             compiled_free(out_compiled);
             return false;
         }

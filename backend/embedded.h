@@ -1,4 +1,5 @@
-/* embedded.h: the runtime inside this program: its object code, and the headers that tables are compiled with. */
+/* embedded.h: the runtime inside this program: its object code, and the headers that tables are
+ * compiled with. */
 #ifndef DLCC_BACKEND_EMBEDDED_H
 #define DLCC_BACKEND_EMBEDDED_H
 #include <stddef.h>

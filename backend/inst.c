@@ -1,7 +1,8 @@
 /* inst.c: kernel instructions to LLVM values. One switch over the closed set of scalar operations.
  *
- * Integer division has no trapping case left before it reaches the machine: divisors 0 and -1 are replaced and their results
- * chosen afterwards. f16 and bf16 compute in f32 and round once, which is exact for +, -, *, / and sqrt (24 >= 2 * 11 + 2). */
+ * Integer division has no trapping case left before it reaches the machine: divisors 0 and -1 are
+ * replaced and their results chosen afterwards. f16 and bf16 compute in f32 and round once, which
+ * is exact for +, -, *, / and sqrt (24 >= 2 * 11 + 2). */
 #include "backend/inst.h"
 #include "backend/math.h"
 
@@ -14,7 +15,8 @@ static bool is_half(Dtype t)
 
 static LLVMValueRef constant(Emit *e, Dtype t, int64_t v, LLVMValueRef like)
 {
-    return dtype_is_float(t) ? emit_float(e, t, (double)v, emit_lanes(like)) : emit_int(e, t, v, emit_lanes(like));
+    return dtype_is_float(t) ? emit_float(e, t, (double)v, emit_lanes(like))
+                             : emit_int(e, t, v, emit_lanes(like));
 }
 
 static LLVMValueRef select_of(Emit *e, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b)
@@ -30,7 +32,8 @@ static LLVMValueRef is_equal(Emit *e, LLVMValueRef a, LLVMValueRef b)
 /* ---- Integers ---- */
 
 typedef struct {
-    LLVMValueRef quotient, remainder, b_is_zero, adjust; /* adjust: the remainder is not 0 and its sign is not b's */
+    LLVMValueRef quotient, remainder, b_is_zero,
+        adjust; /* adjust: the remainder is not 0 and its sign is not b's */
 } Division;
 
 static Division divide_safely(Emit *e, Dtype t, LLVMValueRef a, LLVMValueRef b)
@@ -49,8 +52,10 @@ static Division divide_safely(Emit *e, Dtype t, LLVMValueRef a, LLVMValueRef b)
     LLVMValueRef q = LLVMBuildSDiv(e->b, a, safe, "");
     d.quotient = select_of(e, minus, LLVMBuildNeg(e->b, a, ""), q);
     d.remainder = LLVMBuildSub(e->b, a, LLVMBuildMul(e->b, q, safe, ""), ""); /* 0 for -1 */
-    LLVMValueRef differ = LLVMBuildICmp(e->b, LLVMIntSLT, LLVMBuildXor(e->b, d.remainder, b, ""), zero, "");
-    d.adjust = LLVMBuildAnd(e->b, differ, LLVMBuildICmp(e->b, LLVMIntNE, d.remainder, zero, ""), "");
+    LLVMValueRef differ =
+        LLVMBuildICmp(e->b, LLVMIntSLT, LLVMBuildXor(e->b, d.remainder, b, ""), zero, "");
+    d.adjust =
+        LLVMBuildAnd(e->b, differ, LLVMBuildICmp(e->b, LLVMIntNE, d.remainder, zero, ""), "");
     return d;
 }
 
@@ -77,7 +82,8 @@ static LLVMValueRef integer_shift(Emit *e, ScalarOp op, Dtype t, LLVMValueRef a,
     return select_of(e, inside, r, zero);
 }
 
-/* a^b by squaring, wrapping; a negative b gives the truncated reciprocal power: 0 but for a = 1 and -1. */
+/* a^b by squaring, wrapping; a negative b gives the truncated reciprocal power: 0 but for a = 1 and
+ * -1. */
 static LLVMValueRef integer_power(Emit *e, Dtype t, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMValueRef zero = constant(e, t, 0, a), one = constant(e, t, 1, a);
@@ -124,7 +130,8 @@ static LLVMValueRef integer_abs(Emit *e, Dtype t, LLVMValueRef a)
 {
     if (!dtype_is_signed(t))
         return a;
-    return select_of(e, LLVMBuildICmp(e->b, LLVMIntSLT, a, constant(e, t, 0, a), ""), LLVMBuildNeg(e->b, a, ""), a);
+    return select_of(e, LLVMBuildICmp(e->b, LLVMIntSLT, a, constant(e, t, 0, a), ""),
+                     LLVMBuildNeg(e->b, a, ""), a);
 }
 
 static LLVMValueRef integer_op(Emit *e, ScalarOp op, Dtype t, const LLVMValueRef *in)
@@ -149,10 +156,33 @@ static LLVMValueRef integer_op(Emit *e, ScalarOp op, Dtype t, const LLVMValueRef
     case SC_EQ: case SC_NE: case SC_LT: case SC_LE: case SC_GT: case SC_GE:
         return LLVMBuildICmp(e->b, integer_predicate(op, dtype_is_signed(t)), a, b, "");
     case SC_MAXIMUM: case SC_MINIMUM:
-        return select_of(e, LLVMBuildICmp(e->b, integer_predicate(op, dtype_is_signed(t)), a, b, ""), a, b);
-    case SC_SQRT: case SC_RSQRT: case SC_EXP: case SC_EXPM1: case SC_LOG: case SC_LOG1P: case SC_SIN: case SC_COS: case SC_TAN:
-    case SC_ASIN: case SC_ACOS: case SC_ATAN: case SC_SINH: case SC_COSH: case SC_TANH: case SC_ASINH: case SC_ACOSH:
-    case SC_ATANH: case SC_SIGMOID: case SC_ERF: case SC_ATAN2: case SC_CAST: case SC_SELECT: case SC_NONE: case SC_COUNT: break;
+        return select_of(
+            e, LLVMBuildICmp(e->b, integer_predicate(op, dtype_is_signed(t)), a, b, ""), a, b);
+    case SC_SQRT:
+    case SC_RSQRT:
+    case SC_EXP:
+    case SC_EXPM1:
+    case SC_LOG:
+    case SC_LOG1P:
+    case SC_SIN:
+    case SC_COS:
+    case SC_TAN:
+    case SC_ASIN:
+    case SC_ACOS:
+    case SC_ATAN:
+    case SC_SINH:
+    case SC_COSH:
+    case SC_TANH:
+    case SC_ASINH:
+    case SC_ACOSH:
+    case SC_ATANH:
+    case SC_SIGMOID:
+    case SC_ERF:
+    case SC_ATAN2:
+    case SC_CAST:
+    case SC_SELECT:
+    case SC_NONE:
+    case SC_COUNT: break;
     }
     emit_fail(e, "no %s of integers", scalar_name(op));
     return a;
@@ -189,7 +219,8 @@ static LLVMRealPredicate float_predicate(ScalarOp op)
     return op == SC_GT ? LLVMRealOGT : LLVMRealOGE;
 }
 
-/* b when it is greater (or smaller) or NaN, else a: so the first is kept when equal, and NaN wins. */
+/* b when it is greater (or smaller) or NaN, else a: so the first is kept when equal, and NaN wins.
+ */
 static LLVMValueRef float_extreme(Emit *e, ScalarOp op, LLVMValueRef a, LLVMValueRef b)
 {
     LLVMRealPredicate better = op == SC_MAXIMUM ? LLVMRealOGT : LLVMRealOLT;
@@ -210,13 +241,16 @@ static LLVMValueRef float_modulus(Emit *e, Dtype t, LLVMValueRef a, LLVMValueRef
     LLVMValueRef r = math_call(e, t == DT_F64 ? "fmod" : "fmodf", in, 2);
     LLVMValueRef differ = LLVMBuildXor(e->b, math_less(e, r, zero), math_less(e, b, zero), "");
     LLVMValueRef moved = select_of(e, differ, LLVMBuildFAdd(e->b, r, b, ""), r);
-    return select_of(e, LLVMBuildFCmp(e->b, LLVMRealOEQ, r, zero, ""), math_copysign(e, zero, b), moved);
+    return select_of(e, LLVMBuildFCmp(e->b, LLVMRealOEQ, r, zero, ""), math_copysign(e, zero, b),
+                     moved);
 }
 
-/* The floor of the exact quotient: f32 divides in f64, where no quotient of f32 values rounds up to an integer. */
+/* The floor of the exact quotient: f32 divides in f64, where no quotient of f32 values rounds up to
+ * an integer. */
 static LLVMValueRef floor_divide(Emit *e, Dtype t, LLVMValueRef a, LLVMValueRef b)
 {
-    LLVMValueRef q = LLVMBuildFDiv(e->b, inst_cast(e, t, DT_F64, a), inst_cast(e, t, DT_F64, b), "");
+    LLVMValueRef q =
+        LLVMBuildFDiv(e->b, inst_cast(e, t, DT_F64, a), inst_cast(e, t, DT_F64, b), "");
     return inst_cast(e, DT_F64, t, round_by(e, "llvm.floor", q));
 }
 
@@ -241,7 +275,9 @@ static LLVMValueRef float_op(Emit *e, ScalarOp op, Dtype t, const LLVMValueRef *
     case SC_TRUNC: return round_by(e, "llvm.trunc", a);
     case SC_SQRT: return math_sqrt(e, a);
     case SC_IS_NAN: return LLVMBuildFCmp(e->b, LLVMRealUNO, a, a, "");
-    case SC_IS_INF: return LLVMBuildFCmp(e->b, LLVMRealOEQ, math_abs(e, a), emit_float(e, t, INFINITY, emit_lanes(a)), "");
+    case SC_IS_INF:
+        return LLVMBuildFCmp(e->b, LLVMRealOEQ, math_abs(e, a),
+                             emit_float(e, t, INFINITY, emit_lanes(a)), "");
     case SC_ADD: return LLVMBuildFAdd(e->b, a, b, "");
     case SC_SUB: return LLVMBuildFSub(e->b, a, b, "");
     case SC_MUL: return LLVMBuildFMul(e->b, a, b, "");
@@ -251,10 +287,36 @@ static LLVMValueRef float_op(Emit *e, ScalarOp op, Dtype t, const LLVMValueRef *
     case SC_MAXIMUM: case SC_MINIMUM: return float_extreme(e, op, a, b);
     case SC_EQ: case SC_NE: case SC_LT: case SC_LE: case SC_GT: case SC_GE:
         return LLVMBuildFCmp(e->b, float_predicate(op), a, b, "");
-    case SC_RSQRT: case SC_EXP: case SC_EXPM1: case SC_LOG: case SC_LOG1P: case SC_SIN: case SC_COS: case SC_TAN:
-    case SC_ASIN: case SC_ACOS: case SC_ATAN: case SC_SINH: case SC_COSH: case SC_TANH: case SC_ASINH: case SC_ACOSH:
-    case SC_ATANH: case SC_SIGMOID: case SC_ERF: case SC_POW: case SC_ATAN2: return math_function(e, op, in);
-    case SC_NOT: case SC_AND: case SC_OR: case SC_XOR: case SC_SHL: case SC_SHR: case SC_CAST: case SC_SELECT: case SC_NONE:
+    case SC_RSQRT:
+    case SC_EXP:
+    case SC_EXPM1:
+    case SC_LOG:
+    case SC_LOG1P:
+    case SC_SIN:
+    case SC_COS:
+    case SC_TAN:
+    case SC_ASIN:
+    case SC_ACOS:
+    case SC_ATAN:
+    case SC_SINH:
+    case SC_COSH:
+    case SC_TANH:
+    case SC_ASINH:
+    case SC_ACOSH:
+    case SC_ATANH:
+    case SC_SIGMOID:
+    case SC_ERF:
+    case SC_POW:
+    case SC_ATAN2: return math_function(e, op, in);
+    case SC_NOT:
+    case SC_AND:
+    case SC_OR:
+    case SC_XOR:
+    case SC_SHL:
+    case SC_SHR:
+    case SC_CAST:
+    case SC_SELECT:
+    case SC_NONE:
     case SC_COUNT: break;
     }
     emit_fail(e, "no %s of floats", scalar_name(op));
@@ -306,7 +368,8 @@ static LLVMValueRef emit_constant(Emit *e, const KernelInst *x)
 {
     if (is_half(x->dtype))
         return inst_cast(e, DT_F64, x->dtype, emit_float(e, DT_F64, x->f, 1));
-    return dtype_is_float(x->dtype) ? emit_float(e, x->dtype, x->f, 1) : emit_int(e, x->dtype, x->i, 1);
+    return dtype_is_float(x->dtype) ? emit_float(e, x->dtype, x->f, 1)
+                                    : emit_int(e, x->dtype, x->i, 1);
 }
 
 static LLVMValueRef emit_random(Emit *e, const InstEnv *env, const KernelInst *x)
@@ -355,11 +418,14 @@ LLVMValueRef inst_emit(Emit *e, const InstEnv *env, InstId id)
 
 static LLVMValueRef lane_of(Emit *e, LLVMValueRef v, int lane)
 {
-    return !v || emit_lanes(v) == 1 ? v : LLVMBuildExtractElement(e->b, v, emit_int(e, DT_I32, lane, 1), "");
+    return !v || emit_lanes(v) == 1
+               ? v
+               : LLVMBuildExtractElement(e->b, v, emit_int(e, DT_I32, lane, 1), "");
 }
 
 /* Additions that may meet at one element: lane after lane. */
-static void store_lane_by_lane(Emit *e, const InstEnv *env, const KernelStore *s, LLVMValueRef index)
+static void store_lane_by_lane(Emit *e, const InstEnv *env, const KernelStore *s,
+                               LLVMValueRef index)
 {
     const KernelAccess *x = &env->stage->accesses.at[s->access];
     AccessPoint p = env->point;
@@ -381,7 +447,8 @@ static void store_lane_by_lane(Emit *e, const InstEnv *env, const KernelStore *s
 void inst_store(Emit *e, const InstEnv *env, const KernelStore *s)
 {
     const KernelAccess *x = &env->stage->accesses.at[s->access];
-    LLVMValueRef index = x->index == INST_NONE ? NULL : env->values[x->index], v = env->values[s->value];
+    LLVMValueRef index = x->index == INST_NONE ? NULL : env->values[x->index],
+                 v = env->values[s->value];
     const AccessPoint *p = &env->point;
     bool by_index = index && emit_lanes(index) > 1;
     bool apart = p->lanes == 1 || (x->offset.coef[p->lane_axis] && !by_index);

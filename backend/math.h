@@ -1,23 +1,25 @@
 /* math.h: the functions among the scalar operations (exp, tanh, pow, ...) as straight-line code.
  *
- * Scalars and vectors of any number of lanes get the same operations in the same order, so a result depends neither on the lane
- * nor on how many lanes there are. */
+ * Scalars and vectors of any number of lanes get the same operations in the same order, so a result
+ * depends neither on the lane nor on how many lanes there are. */
 #ifndef DLCC_BACKEND_MATH_H
 #define DLCC_BACKEND_MATH_H
 #include "backend/emit.h"
 
-/* `op` (one marked as a function in scalar.h) on operands of one float type, f32 or f64, and one number of lanes.
- * f32: polynomials, at most 2 ULP (exp and log 1.1; see bench/README.md); NaN stays NaN, infinities, signed zeros and subnormals
- * as in C; sin, cos and tan beyond 2^27 call libm. f64: calls libm for each lane. */
+/* `op` (one marked as a function in scalar.h) on operands of one float type, f32 or f64, and one
+ * number of lanes. f32: polynomials, at most 2 ULP (exp and log 1.1; see bench/README.md); NaN
+ * stays NaN, infinities, signed zeros and subnormals as in C; sin, cos and tan beyond 2^27 call
+ * libm. f64: calls libm for each lane. */
 LLVMValueRef math_function(Emit *e, ScalarOp op, const LLVMValueRef *in);
 
 /* Private to math*.c. Constants and conversions for the lanes of `like`, a float value. */
 LLVMValueRef math_const(Emit *e, LLVMValueRef like, double v);
-LLVMValueRef math_bits(Emit *e, LLVMValueRef x);                     /* float to integer of its width, bits kept */
+LLVMValueRef math_bits(Emit *e, LLVMValueRef x); /* float to integer of its width, bits kept */
 LLVMValueRef math_float(Emit *e, LLVMValueRef like, LLVMValueRef x); /* and back */
-LLVMValueRef math_int(Emit *e, LLVMValueRef like, int64_t v);        /* an integer as math_bits gives */
+LLVMValueRef math_int(Emit *e, LLVMValueRef like, int64_t v); /* an integer as math_bits gives */
 LLVMValueRef math_abs(Emit *e, LLVMValueRef x);
-LLVMValueRef math_copysign(Emit *e, LLVMValueRef magnitude, LLVMValueRef sign); /* the magnitude is not negative */
+LLVMValueRef math_copysign(Emit *e, LLVMValueRef magnitude,
+                           LLVMValueRef sign); /* the magnitude is not negative */
 LLVMValueRef math_less(Emit *e, LLVMValueRef a, LLVMValueRef b);     /* ordered */
 LLVMValueRef math_select(Emit *e, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b);
 /* x held to [lo, hi]; NaN stays. */

@@ -1,9 +1,11 @@
-/* math_wide.c: f32 functions that compute in f64 and round once, sin, cos and tan, and the way to libm.
+/* math_wide.c: f32 functions that compute in f64 and round once, sin, cos and tan, and the way to
+ * libm.
  *
- * In f64 with polynomials good to 2^-37 and better, no cancellation that these functions have can reach the 24 bits of the result;
- * twice the registers is a fair price for functions that are seldom a kernel's bulk. sin and cos are used in positional
- * encodings: only their reduction is wide. It takes x modulo pi/2 with the constant in three parts, where n times each of
- * the first two is exact for |x| <= 2^27; beyond, libm. */
+ * In f64 with polynomials good to 2^-37 and better, no cancellation that these functions have can
+ * reach the 24 bits of the result; twice the registers is a fair price for functions that are
+ * seldom a kernel's bulk. sin and cos are used in positional encodings: only their reduction is
+ * wide. It takes x modulo pi/2 with the constant in three parts, where n times each of the first
+ * two is exact for |x| <= 2^27; beyond, libm. */
 #include "backend/math.h"
 
 #include <math.h>
@@ -86,16 +88,19 @@ typedef struct {
 
 static ExpParts exp_parts(Emit *e, LLVMValueRef x)
 {
-    static const double q[] = { 0.49999999999999629568, 0.16666666666629922423, 0.041666666667110436571, 0.0083333333630234923154,
-                                0.0013888888763418803908, 0.00019841195337116968522, 0.000024801696705836474672,
-                                2.7630946613159679636e-6, 2.7554178585497556886e-7 };
+    static const double q[] = { 0.49999999999999629568,     0.16666666666629922423,
+                                0.041666666667110436571,    0.0083333333630234923154,
+                                0.0013888888763418803908,   0.00019841195337116968522,
+                                0.000024801696705836474672, 2.7630946613159679636e-6,
+                                2.7554178585497556886e-7 };
     LLVMValueRef big = math_const(e, x, 0x1.8p52);
     x = math_clamp(e, x, -300, 300);
     LLVMValueRef t = emit_fma(e, x, math_const(e, x, 1.4426950408889634), big), n = sub(e, t, big);
     LLVMValueRef r = emit_fma(e, n, math_const(e, x, -0x1.62e42fefap-1), x);
     r = emit_fma(e, n, math_const(e, x, -0x1.cf79abc9e3b3ap-40), r);
     LLVMValueRef p = emit_fma(e, math_poly(e, r, q, 9), mul(e, r, r), r);
-    LLVMValueRef power = LLVMBuildShl(e->b, math_bits(e, t), math_int(e, x, 52), ""); /* the low bits of t are n */
+    LLVMValueRef power =
+        LLVMBuildShl(e->b, math_bits(e, t), math_int(e, x, 52), ""); /* the low bits of t are n */
     power = LLVMBuildAdd(e->b, power, math_bits(e, math_const(e, x, 1)), "");
     return (ExpParts){ p, math_float(e, x, power) };
 }
@@ -113,17 +118,24 @@ static LLVMValueRef expm1_wide(Emit *e, LLVMValueRef x)
     return emit_fma(e, a.p, a.power, sub(e, a.power, math_const(e, x, 1)));
 }
 
-/* log(1 + t) or, with t NULL, log u; u is 1 + t rounded. u = 2^k m, m in [sqrt 1/2, sqrt 2): k ln 2 + 2 atanh(s), s = (m - 1)
- * / (m + 1). When k is 0, s = t / (2 + t), which has not lost t's low bits. */
+/* log(1 + t) or, with t NULL, log u; u is 1 + t rounded. u = 2^k m, m in [sqrt 1/2, sqrt 2): k ln 2
+ * + 2 atanh(s), s = (m - 1) / (m + 1). When k is 0, s = t / (2 + t), which has not lost t's low
+ * bits. */
 static LLVMValueRef log_wide(Emit *e, LLVMValueRef u, LLVMValueRef t)
 {
-    static const double p[] = { 0.66666666666586523158, 0.40000000052671178207, 0.28571417057262565557, 0.22223377336998568334,
+    static const double p[] = { 0.66666666666586523158, 0.40000000052671178207,
+                                0.28571417057262565557, 0.22223377336998568334,
                                 0.18123445687515774618, 0.16822340615807761724 };
-    LLVMValueRef bits = math_bits(e, u), shift = math_int(e, u, 52), one = math_const(e, u, 1), zero = math_const(e, u, 0);
-    LLVMValueRef ki = LLVMBuildAShr(e->b, LLVMBuildSub(e->b, bits, math_int(e, u, 0x3fe6a09e667f3bcd), ""), shift, "");
-    LLVMValueRef m = math_float(e, u, LLVMBuildSub(e->b, bits, LLVMBuildShl(e->b, ki, shift, ""), ""));
-    LLVMTypeRef narrow_int = emit_type(e, DT_I32, emit_lanes(u)); /* AVX2 has no conversion from i64 */
-    LLVMValueRef k = LLVMBuildSIToFP(e->b, LLVMBuildTrunc(e->b, ki, narrow_int, ""), LLVMTypeOf(u), "");
+    LLVMValueRef bits = math_bits(e, u), shift = math_int(e, u, 52), one = math_const(e, u, 1),
+                 zero = math_const(e, u, 0);
+    LLVMValueRef ki = LLVMBuildAShr(
+        e->b, LLVMBuildSub(e->b, bits, math_int(e, u, 0x3fe6a09e667f3bcd), ""), shift, "");
+    LLVMValueRef m =
+        math_float(e, u, LLVMBuildSub(e->b, bits, LLVMBuildShl(e->b, ki, shift, ""), ""));
+    LLVMTypeRef narrow_int =
+        emit_type(e, DT_I32, emit_lanes(u)); /* AVX2 has no conversion from i64 */
+    LLVMValueRef k =
+        LLVMBuildSIToFP(e->b, LLVMBuildTrunc(e->b, ki, narrow_int, ""), LLVMTypeOf(u), "");
     LLVMValueRef above = sub(e, m, one), sum = add(e, m, one);
     if (t) {
         LLVMValueRef near = equal(e, k, zero);
@@ -135,7 +147,8 @@ static LLVMValueRef log_wide(Emit *e, LLVMValueRef u, LLVMValueRef t)
     r = add(e, r, mul(e, k, math_const(e, u, 0.69314718055994530942)));
     LLVMValueRef special = math_select(e, math_less(e, u, zero), math_const(e, u, NAN), u);
     special = math_select(e, equal(e, u, zero), math_const(e, u, -INFINITY), special);
-    LLVMValueRef finite = LLVMBuildAnd(e->b, math_less(e, zero, u), math_less(e, u, math_const(e, u, INFINITY)), "");
+    LLVMValueRef finite =
+        LLVMBuildAnd(e->b, math_less(e, zero, u), math_less(e, u, math_const(e, u, INFINITY)), "");
     return math_select(e, finite, r, special);
 }
 
@@ -145,22 +158,28 @@ static LLVMValueRef log1p_wide(Emit *e, LLVMValueRef t)
     return math_select(e, equal(e, t, math_const(e, t, 0)), t, r); /* -0 */
 }
 
-/* atan2 of f64 values that come from f32 ones. atan z for z = min / max in [0, 1], then the octants undone. */
+/* atan2 of f64 values that come from f32 ones. atan z for z = min / max in [0, 1], then the octants
+ * undone. */
 static LLVMValueRef atan2_wide(Emit *e, LLVMValueRef y, LLVMValueRef x)
 {
-    static const double p[] = { 0.99999999999975991939, -0.33333333322166919703, 0.19999999135238483639, -0.1428568772667487064,
-                                0.11110681132761696454, -0.090866792430259502232, 0.076648094579116833215, -0.06541910196883907056,
-                                0.054720333045741461164, -0.042560696388454408927, 0.02869429367418644133, -0.015466704434375800152,
-                                0.0060628895559493995239, -0.0015069263191406223945, 0.00017618189236832062851 };
+    static const double p[] = {
+        0.99999999999975991939,   -0.33333333322166919703,   0.19999999135238483639,
+        -0.1428568772667487064,   0.11110681132761696454,    -0.090866792430259502232,
+        0.076648094579116833215,  -0.06541910196883907056,   0.054720333045741461164,
+        -0.042560696388454408927, 0.02869429367418644133,    -0.015466704434375800152,
+        0.0060628895559493995239, -0.0015069263191406223945, 0.00017618189236832062851
+    };
     LLVMValueRef ax = math_abs(e, x), ay = math_abs(e, y), zero = math_const(e, x, 0);
     LLVMValueRef steep = math_less(e, ax, ay);
     LLVMValueRef low = math_select(e, steep, ax, ay), high = math_select(e, steep, ay, ax);
     LLVMValueRef z = divide(e, low, high);
-    z = math_select(e, equal(e, high, zero), zero, z);                                       /* 0 / 0 */
-    z = math_select(e, equal(e, low, math_const(e, x, INFINITY)), math_const(e, x, 1), z);   /* inf / inf */
+    z = math_select(e, equal(e, high, zero), zero, z); /* 0 / 0 */
+    z = math_select(e, equal(e, low, math_const(e, x, INFINITY)), math_const(e, x, 1),
+                    z); /* inf / inf */
     LLVMValueRef r = mul(e, math_poly(e, mul(e, z, z), p, 15), z);
     r = math_select(e, steep, sub(e, math_const(e, x, 1.5707963267948966), r), r);
-    LLVMValueRef left = LLVMBuildICmp(e->b, LLVMIntSLT, math_bits(e, x), math_int(e, x, 0), ""); /* -0 counts */
+    LLVMValueRef left =
+        LLVMBuildICmp(e->b, LLVMIntSLT, math_bits(e, x), math_int(e, x, 0), ""); /* -0 counts */
     r = math_select(e, left, sub(e, math_const(e, x, 3.1415926535897932), r), r);
     LLVMValueRef nan = LLVMBuildFCmp(e->b, LLVMRealUNO, x, y, "");
     return math_copysign(e, math_select(e, nan, math_const(e, x, NAN), r), y);
@@ -171,19 +190,23 @@ static LLVMValueRef atan2_wide(Emit *e, LLVMValueRef y, LLVMValueRef x)
 /* y is an integer; odd: and odd. For y with 24 bits. */
 static void find_parity(Emit *e, LLVMValueRef y, LLVMValueRef *out_integer, LLVMValueRef *out_odd)
 {
-    /* Beyond 2^24 every f32 is even; below, adding 2^52 * 1.5 rounds to an integer whose low bit is the parity. */
+    /* Beyond 2^24 every f32 is even; below, adding 2^52 * 1.5 rounds to an integer whose low bit is
+     * the parity. */
     LLVMValueRef big = math_const(e, y, 0x1.8p52), a = math_abs(e, y), t = add(e, a, big);
     LLVMValueRef large = LLVMBuildFCmp(e->b, LLVMRealOGE, a, math_const(e, y, 0x1p24), "");
     LLVMValueRef whole = equal(e, sub(e, t, big), a);
-    LLVMValueRef low = LLVMBuildTrunc(e->b, math_bits(e, t), emit_type(e, DT_BOOL, emit_lanes(y)), "");
+    LLVMValueRef low =
+        LLVMBuildTrunc(e->b, math_bits(e, t), emit_type(e, DT_BOOL, emit_lanes(y)), "");
     *out_integer = LLVMBuildOr(e->b, large, whole, "");
-    *out_odd = LLVMBuildAnd(e->b, LLVMBuildAnd(e->b, whole, low, ""), LLVMBuildNot(e->b, large, ""), "");
+    *out_odd =
+        LLVMBuildAnd(e->b, LLVMBuildAnd(e->b, whole, low, ""), LLVMBuildNot(e->b, large, ""), "");
 }
 
 /* e^(y log |x|) with C's special cases. */
 static LLVMValueRef pow_wide(Emit *e, LLVMValueRef x, LLVMValueRef y)
 {
-    LLVMValueRef a = math_abs(e, x), one = math_const(e, x, 1), zero = math_const(e, x, 0), integer, odd;
+    LLVMValueRef a = math_abs(e, x), one = math_const(e, x, 1), zero = math_const(e, x, 0), integer,
+                 odd;
     find_parity(e, y, &integer, &odd);
     LLVMValueRef r = exp_wide(e, mul(e, y, log_wide(e, a, NULL)));
     r = math_select(e, equal(e, a, one), one, r); /* 1^inf; NaN^1 is not caught: a is NaN */
@@ -192,7 +215,8 @@ static LLVMValueRef pow_wide(Emit *e, LLVMValueRef x, LLVMValueRef y)
     r = math_select(e, flip, LLVMBuildFNeg(e->b, r, ""), r);
     LLVMValueRef finite = math_less(e, a, math_const(e, x, INFINITY));
     LLVMValueRef below = LLVMBuildAnd(e->b, math_less(e, x, zero), finite, "");
-    r = math_select(e, LLVMBuildAnd(e->b, below, LLVMBuildNot(e->b, integer, ""), ""), math_const(e, x, NAN), r);
+    r = math_select(e, LLVMBuildAnd(e->b, below, LLVMBuildNot(e->b, integer, ""), ""),
+                    math_const(e, x, NAN), r);
     LLVMValueRef nan = LLVMBuildFCmp(e->b, LLVMRealUNO, x, y, "");
     r = math_select(e, nan, math_const(e, x, NAN), r);
     LLVMValueRef sure = LLVMBuildOr(e->b, equal(e, y, zero), equal(e, x, one), "");
@@ -205,7 +229,8 @@ static LLVMValueRef pow_wide(Emit *e, LLVMValueRef x, LLVMValueRef y)
 static LLVMValueRef reduce_angle(Emit *e, LLVMValueRef x, LLVMValueRef *out_quadrant)
 {
     LLVMValueRef big = math_const(e, x, 0x1.8p52);
-    LLVMValueRef t = emit_fma(e, x, math_const(e, x, 0.63661977236758134308), big), n = sub(e, t, big);
+    LLVMValueRef t = emit_fma(e, x, math_const(e, x, 0.63661977236758134308), big),
+                 n = sub(e, t, big);
     *out_quadrant = LLVMBuildTrunc(e->b, math_bits(e, t), emit_type(e, DT_I32, emit_lanes(x)), "");
     n = LLVMBuildFNeg(e->b, n, "");
     x = emit_fma(e, n, math_const(e, x, 0x1.921fb5p0), x);              /* 25 bits */
@@ -216,23 +241,28 @@ static LLVMValueRef reduce_angle(Emit *e, LLVMValueRef x, LLVMValueRef *out_quad
 static LLVMValueRef bit_set(Emit *e, LLVMValueRef q, int bit)
 {
     LLVMValueRef mask = emit_int(e, DT_I32, bit, emit_lanes(q));
-    return LLVMBuildICmp(e->b, LLVMIntNE, LLVMBuildAnd(e->b, q, mask, ""), LLVMConstNull(LLVMTypeOf(q)), "");
+    return LLVMBuildICmp(e->b, LLVMIntNE, LLVMBuildAnd(e->b, q, mask, ""),
+                         LLVMConstNull(LLVMTypeOf(q)), "");
 }
 
 /* sin r = r + r^3 P(r^2), cos r = 1 - r^2/2 + r^4 Q(r^2), of any float type. */
-static void sin_cos(Emit *e, LLVMValueRef r, const double *p, int np, const double *q, int nq, LLVMValueRef *out_sin,
-                    LLVMValueRef *out_cos)
+static void sin_cos(Emit *e, LLVMValueRef r, const double *p, int np, const double *q, int nq,
+                    LLVMValueRef *out_sin, LLVMValueRef *out_cos)
 {
     LLVMValueRef z = mul(e, r, r), one = math_const(e, r, 1);
     LLVMValueRef s = emit_fma(e, mul(e, math_poly(e, z, p, np), z), r, r);
     *out_sin = math_select(e, equal(e, r, math_const(e, r, 0)), r, s); /* -0 */
-    *out_cos = add(e, one, emit_fma(e, mul(e, z, z), math_poly(e, z, q, nq), mul(e, z, math_const(e, r, -0.5))));
+    *out_cos =
+        add(e, one,
+            emit_fma(e, mul(e, z, z), math_poly(e, z, q, nq), mul(e, z, math_const(e, r, -0.5))));
 }
 
 static LLVMValueRef sine_or_cosine(Emit *e, ScalarOp op, LLVMValueRef x)
 {
-    static const double p[] = { -0.16666654602230719947, 0.0083321602885689158854, -0.0001951521763127589758 };
-    static const double c[] = { 0.0416666456701533163, -0.0013887315616456626579, 0.000024433082685946579772 };
+    static const double p[] = { -0.16666654602230719947, 0.0083321602885689158854,
+                                -0.0001951521763127589758 };
+    static const double c[] = { 0.0416666456701533163, -0.0013887315616456626579,
+                                0.000024433082685946579772 };
     LLVMValueRef q, s, k;
     LLVMValueRef r = narrow(e, reduce_angle(e, widen(e, x), &q));
     sin_cos(e, r, p, 3, c, 3, &s, &k);
@@ -244,15 +274,18 @@ static LLVMValueRef sine_or_cosine(Emit *e, ScalarOp op, LLVMValueRef x)
 
 static LLVMValueRef tangent(Emit *e, LLVMValueRef x)
 {
-    static const double p[] = { -0.16666666666666630685, 0.008333333333322106899, -0.00019841269829579852621,
-                                2.7557313617922004123e-6, -2.5050747205148784254e-8, 1.5896196970852268744e-10 };
-    static const double c[] = { 0.041666666666666592832, -0.0013888888888873040395, 0.000024801587288841408775,
-                                -2.7557314176241809005e-7, 2.0875700416232236213e-9, -1.1358513955463272726e-11 };
+    static const double p[] = { -0.16666666666666630685,    0.008333333333322106899,
+                                -0.00019841269829579852621, 2.7557313617922004123e-6,
+                                -2.5050747205148784254e-8,  1.5896196970852268744e-10 };
+    static const double c[] = { 0.041666666666666592832,    -0.0013888888888873040395,
+                                0.000024801587288841408775, -2.7557314176241809005e-7,
+                                2.0875700416232236213e-9,   -1.1358513955463272726e-11 };
     LLVMValueRef q, s, k;
     LLVMValueRef r = reduce_angle(e, widen(e, x), &q);
     sin_cos(e, r, p, 6, c, 6, &s, &k);
     LLVMValueRef odd = bit_set(e, q, 1);
-    return narrow(e, divide(e, math_select(e, odd, LLVMBuildFNeg(e->b, k, ""), s), math_select(e, odd, s, k)));
+    return narrow(e, divide(e, math_select(e, odd, LLVMBuildFNeg(e->b, k, ""), s),
+                            math_select(e, odd, s, k)));
 }
 
 /* i1: some lane */
@@ -262,7 +295,8 @@ static LLVMValueRef any_lane(Emit *e, LLVMValueRef mask)
     if (lanes == 1)
         return mask;
     LLVMTypeRef bits = LLVMIntTypeInContext(e->cx, (unsigned)lanes);
-    return LLVMBuildICmp(e->b, LLVMIntNE, LLVMBuildBitCast(e->b, mask, bits, ""), LLVMConstNull(bits), "");
+    return LLVMBuildICmp(e->b, LLVMIntNE, LLVMBuildBitCast(e->b, mask, bits, ""),
+                         LLVMConstNull(bits), "");
 }
 
 LLVMValueRef math_trig(Emit *e, ScalarOp op, LLVMValueRef x)
@@ -317,8 +351,10 @@ static LLVMValueRef even_or_general(Emit *e, ScalarOp op, LLVMValueRef x)
         return mul(e, add(e, p, divide(e, one, p)), math_const(e, x, 0.5));
     }
     if (op == SC_ACOSH) { /* log1p(t + sqrt(t (t + 2))), t = x - 1 */
-        LLVMValueRef t = sub(e, x, one), root = math_sqrt(e, mul(e, t, add(e, t, math_const(e, x, 2))));
-        return math_select(e, math_less(e, x, one), math_const(e, x, NAN), log1p_wide(e, add(e, t, root)));
+        LLVMValueRef t = sub(e, x, one),
+                     root = math_sqrt(e, mul(e, t, add(e, t, math_const(e, x, 2))));
+        return math_select(e, math_less(e, x, one), math_const(e, x, NAN),
+                           log1p_wide(e, add(e, t, root)));
     }
     /* ACOS */
     return atan2_wide(e, math_sqrt(e, mul(e, sub(e, one, x), add(e, one, x))), x);

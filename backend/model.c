@@ -1,8 +1,8 @@
 /* model.c: lays out the context and fills the tables that the runtime walks.
  *
- * Needs: plans with offsets, kernels with grids. Gives: a DlrtModel that lacks only the addresses of code.
- *   context: | header | arena | a gathered batch | tensors |
- * The arena comes first so that a view, which shares the tensors, is a prefix of a context. */
+ * Needs: plans with offsets, kernels with grids. Gives: a DlrtModel that lacks only the addresses
+ * of code. context: | header | arena | a gathered batch | tensors | The arena comes first so that a
+ * view, which shares the tensors, is a prefix of a context. */
 #include "backend/model.h"
 
 #include "ir/op.h"
@@ -13,10 +13,14 @@
 #include <xxhash.h>
 
 /* The runtime's enumerations are those of the IR: tables carry the numbers over. */
-static_assert((int)DT_BOOL == (int)DLRT_BOOL && (int)DT_I64 == (int)DLRT_I64 && (int)DT_COUNT == (int)DLRT_DTYPE_COUNT,
+static_assert((int)DT_BOOL == (int)DLRT_BOOL && (int)DT_I64 == (int)DLRT_I64 &&
+                  (int)DT_COUNT == (int)DLRT_DTYPE_COUNT,
               "dtypes have one numbering");
-static_assert((int)TENSOR_MOMENT == 2 && (int)DLRT_MOMENT == 2 && (int)TENSOR_PARAM == (int)DLRT_PARAM, "kinds of tensors");
-static_assert(offsetof(DlrtClock, own_step) == CLOCK_OWN_STEP * 8 && offsetof(DlrtClock, lr_scale) == CLOCK_LR_SCALE * 8 &&
+static_assert((int)TENSOR_MOMENT == 2 && (int)DLRT_MOMENT == 2 &&
+                  (int)TENSOR_PARAM == (int)DLRT_PARAM,
+              "kinds of tensors");
+static_assert(offsetof(DlrtClock, own_step) == CLOCK_OWN_STEP * 8 &&
+                  offsetof(DlrtClock, lr_scale) == CLOCK_LR_SCALE * 8 &&
                   offsetof(DlrtClock, key_step) == CLOCK_KEY * 8,
               "the clock has one order");
 
@@ -46,7 +50,8 @@ static uint32_t note_of(Layout *l, LocId loc)
     const char *where = loc_text(cx, loc), *slash = strrchr(where, '/');
     if (slash && strncmp(where, "std/", 4)) /* the folder of a build is no part of what it makes */
         where = slash + 1;
-    const char *text = place->owner && *place->owner ? arena_printf(l->a, "%s (%s)", place->owner, where) : where;
+    const char *text =
+        place->owner && *place->owner ? arena_printf(l->a, "%s (%s)", place->owner, where) : where;
     for (uint32_t i = 0; i < l->notes.n; i++)
         if (!strcmp(l->notes.at[i], text))
             return i;
@@ -56,7 +61,9 @@ static uint32_t note_of(Layout *l, LocId loc)
 
 static DlrtOperand operand_of(const Layout *l, const PlanBuffer *b, bool writes)
 {
-    DlrtOperand o = { .dtype = (uint8_t)b->dtype, .writes = writes, .count = b->bytes / (int64_t)dtype_size(b->dtype) };
+    DlrtOperand o = { .dtype = (uint8_t)b->dtype,
+                      .writes = writes,
+                      .count = b->bytes / (int64_t)dtype_size(b->dtype) };
     switch (b->kind) {
     case BUFFER_ARENA:
         o.base = DLRT_BASE_CONTEXT;
@@ -99,10 +106,14 @@ static uint32_t call_number(Layout *l, const char *symbol)
     return l->calls.n - 1;
 }
 
-static DlrtItem item_of(Layout *l, const Plan *plan, const PlanItem *item, DlrtOperand *operands, uint32_t first)
+static DlrtItem item_of(Layout *l, const Plan *plan, const PlanItem *item, DlrtOperand *operands,
+                        uint32_t first)
 {
-    DlrtItem out = { .operand_first = first, .operand_count = (uint16_t)item->buffers.n, .note = note_of(l, item->loc),
-                     .grain = 1, .tiles = 1 };
+    DlrtItem out = { .operand_first = first,
+                     .operand_count = (uint16_t)item->buffers.n,
+                     .note = note_of(l, item->loc),
+                     .grain = 1,
+                     .tiles = 1 };
     const Kernel *k = item->kind == PLAN_KERNEL ? l->p->kernels.at[item->kernel] : NULL;
     switch (item->kind) {
     case PLAN_KERNEL: {
@@ -138,7 +149,10 @@ static DlrtItem item_of(Layout *l, const Plan *plan, const PlanItem *item, DlrtO
 
 static DlrtValue value_of(const char *name, Dtype dtype, const Shape *s, int64_t bound)
 {
-    DlrtValue v = { .name = name ? name : "", .dtype = (uint8_t)dtype, .rank = (uint8_t)s->rank, .bound = bound > 0 ? bound : -1 };
+    DlrtValue v = { .name = name ? name : "",
+                    .dtype = (uint8_t)dtype,
+                    .rank = (uint8_t)s->rank,
+                    .bound = bound > 0 ? bound : -1 };
     for (uint32_t i = 0; i < s->rank; i++) {
         v.dims[i] = s->dim[i].n;
         v.batch[i] = s->dim[i].k;
@@ -172,7 +186,8 @@ static int64_t most_items(const Entry *entry)
     return g->batch_max > 0 ? g->batch_max : 1;
 }
 
-/* A pinned entry has its batch as a plain extent; to callers it is an array of examples like any other. */
+/* A pinned entry has its batch as a plain extent; to callers it is an array of examples like any
+ * other. */
 static DlrtValue input_of(const Entry *entry, const Input *in)
 {
     DlrtValue v = value_of(in->name, in->dtype, &in->shape, in->bound);
@@ -205,12 +220,21 @@ static DlrtEntry entry_of(Layout *l, const Plan *plan)
         if (o->updates >= 0)
             flags |= DLRT_ENTRY_WRITES;
         else
-            outputs[n_outputs++] = value_of(o->name, graph_dtype(g, o->node), graph_shape(g, o->node), 0);
+            outputs[n_outputs++] =
+                value_of(o->name, graph_dtype(g, o->node), graph_shape(g, o->node), 0);
     }
-    return (DlrtEntry){ .name = plan->entry->name, .items = items, .operands = operands, .inputs = inputs, .outputs = outputs,
-                        .max_batch = most_items(plan->entry), .cost = plan_cost(plan),
-                        .item_count = plan->items.n, .operand_count = n_operands, .input_count = g->inputs.n,
-                        .output_count = n_outputs, .flags = flags };
+    return (DlrtEntry){ .name = plan->entry->name,
+                        .items = items,
+                        .operands = operands,
+                        .inputs = inputs,
+                        .outputs = outputs,
+                        .max_batch = most_items(plan->entry),
+                        .cost = plan_cost(plan),
+                        .item_count = plan->items.n,
+                        .operand_count = n_operands,
+                        .input_count = g->inputs.n,
+                        .output_count = n_outputs,
+                        .flags = flags };
 }
 
 static void lay_out_tensors(Layout *l)
@@ -221,8 +245,10 @@ static void lay_out_tensors(Layout *l)
         const Tensor *from = &u->tensors.at[i];
         int64_t n = 1;
         shape_elements(&from->shape, &n);
-        t[i] = (DlrtTensor){ .name = from->name, .kind = from->kind == TENSOR_STAT ? DLRT_STATE : (uint8_t)from->kind,
-                             .dtype = (uint8_t)from->dtype, .rank = (uint8_t)from->shape.rank,
+        t[i] = (DlrtTensor){ .name = from->name,
+                             .kind = from->kind == TENSOR_STAT ? DLRT_STATE : (uint8_t)from->kind,
+                             .dtype = (uint8_t)from->dtype,
+                             .rank = (uint8_t)from->shape.rank,
                              .offset = l->tensors_at + l->p->tensor_offsets.at[i],
                              .bytes = n * (int64_t)dtype_size(from->dtype) };
         for (uint32_t d = 0; d < from->shape.rank; d++)
@@ -261,7 +287,8 @@ static void lay_out_updates(Layout *l)
             const Entry *entry = l->p->plans.at[e].entry;
             if (strcmp(entry->name, r->updates.at[i].entry))
                 continue;
-            updates[n++] = (DlrtUpdate){ r->updates.at[i].name, fields_of(l, entry), e, (uint32_t)r->updates.at[i].times };
+            updates[n++] = (DlrtUpdate){ r->updates.at[i].name, fields_of(l, entry), e,
+                                         (uint32_t)r->updates.at[i].times };
         }
     l->m->updates = updates;
     l->m->update_count = n;
@@ -295,10 +322,13 @@ static bool reads_tensors(const Plan *plan)
 typedef VEC(DlrtMetric) Metrics;
 
 /* Metrics of one entry share its sums. */
-static void add_metric(Layout *l, Metrics *metrics, const char *name, uint32_t entry, uint32_t finish)
+static void add_metric(Layout *l, Metrics *metrics, const char *name, uint32_t entry,
+                       uint32_t finish)
 {
     const Plan *plan = &l->p->plans.at[entry];
-    DlrtMetric metric = { .name = name, .entry = entry, .finish = finish, .first = l->m->sum_count };
+    DlrtMetric metric = {
+        .name = name, .entry = entry, .finish = finish, .first = l->m->sum_count
+    };
     for (uint32_t i = 0; i < metrics->n; i++)
         if (metrics->at[i].entry == entry)
             metric.first = metrics->at[i].first;
@@ -325,7 +355,8 @@ static void lay_out_metrics(Layout *l)
         if (entry == DLRT_NONE || (from->finish && finish == DLRT_NONE))
             continue;
         if (finish != DLRT_NONE && reads_tensors(&l->p->plans.at[finish])) {
-            diag_report(l->p->unit->cx, DIAG_W0812, from->loc, "metric `%s` is left out of the library: it reads the model's tensors",
+            diag_report(l->p->unit->cx, DIAG_W0812, from->loc,
+                        "metric `%s` is left out of the library: it reads the model's tensors",
                         from->name);
             continue;
         }
@@ -368,7 +399,8 @@ static uint64_t hash_signatures(const DlrtModel *m, uint64_t h)
         const DlrtEntry *e = &m->entries[i];
         h = XXH3_64bits_withSeed(e->name, strlen(e->name), h + (uint64_t)e->max_batch);
         for (uint32_t j = 0; j < e->input_count + e->output_count; j++) {
-            const DlrtValue *v = j < e->input_count ? &e->inputs[j] : &e->outputs[j - e->input_count];
+            const DlrtValue *v =
+                j < e->input_count ? &e->inputs[j] : &e->outputs[j - e->input_count];
             h = XXH3_64bits_withSeed(v->name, strlen(v->name), h + v->dtype);
             h = XXH3_64bits_withSeed(v->dims, sizeof v->dims, h + v->rank);
             h = XXH3_64bits_withSeed(v->batch, sizeof v->batch, h + (uint64_t)v->bound);
@@ -405,8 +437,13 @@ ModelTables *model_tables(Program *p, const Compiled *c, const Target *t)
     ModelTables *out = arena_make(a, ModelTables);
     Layout l = { .p = p, .a = a, .compiled = c, .out = out, .m = &out->model };
     DlrtModel *m = l.m;
-    *m = (DlrtModel){ .magic = DLRT_MAGIC, .version = DLRT_VERSION, .cpu_features = t->features, .name = p->unit->name,
-                      .triple = "x86_64-linux-gnu", .march = t->name, .constants = p->consts,
+    *m = (DlrtModel){ .magic = DLRT_MAGIC,
+                      .version = DLRT_VERSION,
+                      .cpu_features = t->features,
+                      .name = p->unit->name,
+                      .triple = "x86_64-linux-gnu",
+                      .march = t->name,
+                      .constants = p->consts,
                       .init_entry = DLRT_NONE };
     vec_push(a, &l.notes, "");
     m->arena_offset = DLRT_CONTEXT_HEADER;

@@ -1,7 +1,7 @@
 /* model.h: the tables of a compiled model (runtime/plan.h) from a Program and its objects.
  *
- * The JIT hands them to the runtime as they are, ahead-of-time compilation writes the same tables out as data: one way to
- * lay out a model, so that both run the same plan. */
+ * The JIT hands them to the runtime as they are, ahead-of-time compilation writes the same tables
+ * out as data: one way to lay out a model, so that both run the same plan. */
 #ifndef DLCC_BACKEND_MODEL_H
 #define DLCC_BACKEND_MODEL_H
 #include "backend/compile.h"
@@ -16,8 +16,8 @@ typedef struct {
     DlrtEntry *entries; /* likewise: entry.tiny */
 } ModelTables;
 
-/* Lays out context and tables in p's arena. Addresses of code are NULL. c NULL: no code is known, and the numbers of tiles are 0;
- * sizes are right. `march` is recorded in checkpoints. */
+/* Lays out context and tables in p's arena. Addresses of code are NULL. c NULL: no code is known,
+ * and the numbers of tiles are 0; sizes are right. `march` is recorded in checkpoints. */
 ModelTables *model_tables(Program *p, const Compiled *c, const Target *t);
 
 #endif

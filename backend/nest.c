@@ -1,12 +1,13 @@
 /* nest.c: kernels without a contraction: grid, stages, loops, reductions, stores.
  *
  *   for unit in [begin, end):                  decoded row-major; the last grid axis in blocks
- *     for point in the block:                  vectors of points when the last grid axis is the vector axis
- *       for each stage: for free axes: { for reduced axes: body }, post
+ *     for point in the block:                  vectors of points when the last grid axis is the
+ * vector axis for each stage: for free axes: { for reduced axes: body }, post
  *
- * The vector loop of a stage stands where its axis stands: a main loop over whole steps, then the rest as a masked copy of the
- * same code, so that an element's bits do not depend on where the vector ends. Inside it, `active` copies of each varying value are
- * kept. Everything that can leave a loop has left it (nest_plan.c). */
+ * The vector loop of a stage stands where its axis stands: a main loop over whole steps, then the
+ * rest as a masked copy of the same code, so that an element's bits do not depend on where the
+ * vector ends. Inside it, `active` copies of each varying value are kept. Everything that can leave
+ * a loop has left it (nest_plan.c). */
 #include "backend/nest.h"
 
 #include <string.h>
@@ -18,8 +19,11 @@ static void emit_loops(Nest *n, NestStage *s, uint32_t pos);
 static InstEnv environment(Nest *n, const NestStage *s, int copy)
 {
     InstEnv env = {
-        .stage = s->s, .values = s->values[copy], .stage_values = (LLVMValueRef *const *)n->stage_values[copy],
-        .accs = n->total[copy], .random = &n->random[copy],
+        .stage = s->s,
+        .values = s->values[copy],
+        .stage_values = (LLVMValueRef *const *)n->stage_values[copy],
+        .accs = n->total[copy],
+        .random = &n->random[copy],
     };
     memcpy(env.point.at, n->at, sizeof n->at);
     env.point.lanes = n->width;
@@ -37,11 +41,15 @@ static InstEnv environment(Nest *n, const NestStage *s, int copy)
 static bool same_access(const NestMemo *m, const NestStage *s, const KernelAccess *x, int copy)
 {
     const KernelAccess *y = &m->stage->s->accesses.at[m->stage->s->insts.at[m->inst].access];
-    bool index = x->index == INST_NONE ? y->index == INST_NONE
-                                       : y->index != INST_NONE && s->values[copy][x->index] == m->stage->values[copy][y->index];
-    return index && x->buffer == y->buffer && x->index_stride == y->index_stride && x->index_extent == y->index_extent &&
+    bool index = x->index == INST_NONE
+                     ? y->index == INST_NONE
+                     : y->index != INST_NONE &&
+                           s->values[copy][x->index] == m->stage->values[copy][y->index];
+    return index && x->buffer == y->buffer && x->index_stride == y->index_stride &&
+           x->index_extent == y->index_extent &&
            !memcmp(&x->offset, &y->offset, sizeof x->offset) && x->guards.n == y->guards.n &&
-           (!x->guards.n || !memcmp(x->guards.at, y->guards.at, x->guards.n * sizeof *x->guards.at));
+           (!x->guards.n ||
+            !memcmp(x->guards.at, y->guards.at, x->guards.n * sizeof *x->guards.at));
 }
 
 static bool same_operands(const NestMemo *m, const NestStage *s, const KernelInst *x, int copy)
@@ -55,8 +63,8 @@ static bool same_operands(const NestMemo *m, const NestStage *s, const KernelIns
     return s->s->insts.at[x->a].dtype == m->stage->s->insts.at[y->a].dtype;
 }
 
-/* What an earlier stage computed at this point, or NULL: a value that several stages use is written out in each. LLVM would find only
- * some of it: not behind a store, a loop or a call. */
+/* What an earlier stage computed at this point, or NULL: a value that several stages use is written
+ * out in each. LLVM would find only some of it: not behind a store, a loop or a call. */
 static LLVMValueRef find_equal(const Nest *n, const NestStage *s, InstId id, int copy)
 {
     const KernelInst *x = &s->s->insts.at[id];
@@ -65,10 +73,12 @@ static LLVMValueRef find_equal(const Nest *n, const NestStage *s, InstId id, int
         const KernelInst *y = &m->stage->s->insts.at[m->inst];
         if (m->copy != copy || y->kind != x->kind || y->op != x->op || y->dtype != x->dtype)
             continue;
-        bool same = x->kind == INST_LOAD    ? same_access(m, s, &s->s->accesses.at[x->access], copy)
-                    : x->kind == INST_INDEX ? !memcmp(&x->affine, &y->affine, sizeof x->affine)
-                    : x->kind == INST_RANDOM ? x->site == y->site && x->access == y->access && same_operands(m, s, x, copy)
-                                             : x->kind == INST_SCALAR && same_operands(m, s, x, copy);
+        bool same =
+            x->kind == INST_LOAD    ? same_access(m, s, &s->s->accesses.at[x->access], copy)
+            : x->kind == INST_INDEX ? !memcmp(&x->affine, &y->affine, sizeof x->affine)
+            : x->kind == INST_RANDOM
+                ? x->site == y->site && x->access == y->access && same_operands(m, s, x, copy)
+                : x->kind == INST_SCALAR && same_operands(m, s, x, copy);
         if (same)
             return m->stage->values[copy][m->inst];
     }
@@ -159,7 +169,8 @@ static void close_lanes(Nest *n)
     memset(n->mask, 0, sizeof n->mask);
 }
 
-/* Copies stand at `first` + copy * width; with `left`, the number of elements from `first` on, lanes beyond are off. */
+/* Copies stand at `first` + copy * width; with `left`, the number of elements from `first` on,
+ * lanes beyond are off. */
 static void set_lanes(Nest *n, LLVMValueRef first, LLVMValueRef left)
 {
     Emit *e = n->e;
@@ -167,15 +178,18 @@ static void set_lanes(Nest *n, LLVMValueRef first, LLVMValueRef left)
     for (int c = 0; c < n->active; c++) {
         LLVMValueRef before = emit_i64(e, (int64_t)c * n->width);
         n->lane_at[c] = c ? LLVMBuildAdd(e->b, first, before, "") : first;
-        bool whole = !left || (constant && LLVMConstIntGetSExtValue(left) >= (int64_t)(c + 1) * n->width);
-        n->mask[c] = whole ? NULL : emit_tail_mask(e, LLVMBuildSub(e->b, left, before, ""), n->width);
+        bool whole =
+            !left || (constant && LLVMConstIntGetSExtValue(left) >= (int64_t)(c + 1) * n->width);
+        n->mask[c] =
+            whole ? NULL : emit_tail_mask(e, LLVMBuildSub(e->b, left, before, ""), n->width);
     }
 }
 
 typedef void LanesBody(Nest *n, void *arg);
 
-/* `count` elements from `begin` on along the lane axis, in steps of `copies` vectors. `light`: few instructions stand in the loop.
- * Carried values are n->acc, `n_accs` for each copy, when n->reducing. */
+/* `count` elements from `begin` on along the lane axis, in steps of `copies` vectors. `light`: few
+ * instructions stand in the loop. Carried values are n->acc, `n_accs` for each copy, when
+ * n->reducing. */
 typedef struct {
     int axis, width, copies;
     LLVMValueRef begin, count;
@@ -185,18 +199,21 @@ typedef struct {
     void *arg;
 } Lanes;
 
-static void emit_steps(Nest *n, const Lanes *l, LLVMValueRef from, LLVMValueRef to, int copies, bool masked)
+static void emit_steps(Nest *n, const Lanes *l, LLVMValueRef from, LLVMValueRef to, int copies,
+                       bool masked)
 {
     Emit *e = n->e;
     EmitLoop loop;
     open_lanes(n, l->axis, l->width, copies);
-    emit_loop_begin(e, &loop, from, to, (int64_t)l->width * copies, n->acc, n->reducing ? (int)l->n_accs * l->copies : 0);
+    emit_loop_begin(e, &loop, from, to, (int64_t)l->width * copies, n->acc,
+                    n->reducing ? (int)l->n_accs * l->copies : 0);
     set_lanes(n, loop.i, masked ? LLVMBuildSub(e->b, to, loop.i, "") : NULL);
     l->body(n, l->arg);
     emit_loop_end(e, &loop);
 }
 
-/* A constant count: a loop of whole steps, then straight-line code of as many vectors as the rest needs. */
+/* A constant count: a loop of whole steps, then straight-line code of as many vectors as the rest
+ * needs. */
 static void emit_known_lanes(Nest *n, const Lanes *l)
 {
     Emit *e = n->e;
@@ -212,8 +229,9 @@ static void emit_known_lanes(Nest *n, const Lanes *l)
     }
 }
 
-/* Otherwise whole steps, then one masked vector a time or, for a reduction, whose lanes must be element mod 64, one masked step.
- * Where masks cost nothing and more than a little stands in the loop, all steps are masked: half the code. */
+/* Otherwise whole steps, then one masked vector a time or, for a reduction, whose lanes must be
+ * element mod 64, one masked step. Where masks cost nothing and more than a little stands in the
+ * loop, all steps are masked: half the code. */
 static void emit_lanes_loop(Nest *n, const Lanes *l)
 {
     Emit *e = n->e;
@@ -226,7 +244,8 @@ static void emit_lanes_loop(Nest *n, const Lanes *l)
     LLVMValueRef end = LLVMBuildAdd(e->b, l->begin, l->count, ""), middle = l->begin;
     bool all_masked = (n->e->target->masks && (n->reducing || !l->light)) || (step & (step - 1));
     if (!all_masked) {
-        middle = LLVMBuildAdd(e->b, l->begin, LLVMBuildAnd(e->b, l->count, emit_i64(e, -step), ""), "");
+        middle =
+            LLVMBuildAdd(e->b, l->begin, LLVMBuildAnd(e->b, l->count, emit_i64(e, -step), ""), "");
         emit_steps(n, l, l->begin, middle, l->copies, false);
     }
     emit_steps(n, l, middle, end, n->reducing || all_masked ? l->copies : 1, true);
@@ -290,7 +309,8 @@ static void emit_loops(Nest *n, NestStage *s, uint32_t pos)
     LLVMValueRef zero = emit_i64(e, 0), extent = emit_extent(e, n->k->axes.at[axis].extent);
     if ((int)pos == s->vector) {
         StageLanes arg = { s, pos };
-        Lanes l = { (int)axis, s->lanes, s->copies, zero, extent, s->n_accs, s->light, stage_lanes_body, &arg };
+        Lanes l = { (int)axis, s->lanes, s->copies,        zero, extent,
+                    s->n_accs, s->light, stage_lanes_body, &arg };
         emit_lanes_loop(n, &l);
         return;
     }
@@ -312,15 +332,16 @@ static void emit_loops(Nest *n, NestStage *s, uint32_t pos)
 
 /* ---- The grid ---- */
 
-/* Scratch of a grid vector lies lane by lane; its address takes the lane axis with stride 1, so the base is moved back by where
- * the vector stands. */
+/* Scratch of a grid vector lies lane by lane; its address takes the lane axis with stride 1, so the
+ * base is moved back by where the vector stands. */
 static void place_scratch(Nest *n)
 {
     for (int c = 0; c < n->active && n->grid_lanes; c++)
         for (uint32_t i = n->k->operands; i < n->k->buffers.n; i++) {
             const KernelBuffer *b = &n->k->buffers.at[i];
             LLVMValueRef to = emit_i64(n->e, (int64_t)c * b->scratch * n->grid_width);
-            n->base[c][i] = emit_element(n->e, b->dtype, n->scratch[i], LLVMBuildSub(n->e->b, to, n->lane_at[c], ""));
+            n->base[c][i] = emit_element(n->e, b->dtype, n->scratch[i],
+                                         LLVMBuildSub(n->e->b, to, n->lane_at[c], ""));
         }
 }
 
@@ -391,7 +412,8 @@ static void emit_unit(Nest *n, LLVMValueRef u)
     }
     if (n->grid_lanes) {
         bool light = n->k->stages.n == 1 && n->stages[0].light;
-        Lanes l = { (int)last, n->grid_width, n->grid_copies, from, count, 0, light, emit_stages, NULL };
+        Lanes l = { (int)last, n->grid_width, n->grid_copies, from, count,
+                    0,         light,         emit_stages,    NULL };
         emit_lanes_loop(n, &l);
         return;
     }
@@ -410,15 +432,16 @@ static bool prepare_scratch(Nest *n)
     for (uint32_t i = n->k->operands; i < n->k->buffers.n; i++) {
         const KernelBuffer *b = &n->k->buffers.at[i];
         int64_t bytes;
-        if (__builtin_mul_overflow(b->scratch, points * (int64_t)dtype_size(b->dtype), &bytes) || bytes > NEST_SCRATCH_BYTES ||
-            (total += bytes) > NEST_SCRATCH_BYTES)
+        if (__builtin_mul_overflow(b->scratch, points * (int64_t)dtype_size(b->dtype), &bytes) ||
+            bytes > NEST_SCRATCH_BYTES || (total += bytes) > NEST_SCRATCH_BYTES)
             return emit_fail(n->e, "scratch of a kernel exceeds %d bytes", NEST_SCRATCH_BYTES);
         n->scratch[i] = n->base[0][i] = emit_alloca(n->e, bytes);
     }
     return true;
 }
 
-/* With a grid vector, element o of a scratch buffer stands at o * lanes + lane. Works on a copy of the stages. */
+/* With a grid vector, element o of a scratch buffer stands at o * lanes + lane. Works on a copy of
+ * the stages. */
 static const Kernel *widen_scratch(Arena *a, const Kernel *k, int lanes)
 {
     Kernel *copy = arena_make(a, Kernel);
@@ -463,8 +486,10 @@ static bool prepare(Nest *n)
         n->stage_values[c] = arena_new_array(n->arena, LLVMValueRef *, n->k->stages.n + 1);
         for (uint32_t i = 0; i < n->k->operands; i++)
             n->base[c][i] = n->e->buffer[i];
-        for (uint32_t i = 0; i < n->k->stages.n; i++) /* a scalar of the unit is where its stage closed its lanes */
-            n->stage_values[c][i] = n->stages[i].values[n->grid_lanes && c < n->stages[i].copies ? c : 0];
+        for (uint32_t i = 0; i < n->k->stages.n;
+             i++) /* a scalar of the unit is where its stage closed its lanes */
+            n->stage_values[c][i] =
+                n->stages[i].values[n->grid_lanes && c < n->stages[i].copies ? c : 0];
     }
     return prepare_scratch(n);
 }

@@ -1,8 +1,9 @@
 /* nest_plan.c: which axis of each stage becomes vectors, and how far out each instruction can go.
  *
- * No optimizer runs over kernels, so what it would find is found here, where more is known: an instruction depends on a set of
- * axes; it is emitted in the innermost loop of that set, as a scalar when the vector axis is not in it. That is loop-invariant code
- * motion and scalarisation in one rule, for loads too: a kernel does not write what it loads elsewhere. */
+ * No optimizer runs over kernels, so what it would find is found here, where more is known: an
+ * instruction depends on a set of axes; it is emitted in the innermost loop of that set, as a
+ * scalar when the vector axis is not in it. That is loop-invariant code motion and scalarisation in
+ * one rule, for loads too: a kernel does not write what it loads elsewhere. */
 #include "backend/nest.h"
 
 #include <math.h>
@@ -100,13 +101,14 @@ static int deepest_free(const NestStage *s)
     return s->n_free ? LEVEL_LOOP + (int)s->n_free - 1 : LEVEL_POINT;
 }
 
-/* A load from a buffer that this kernel writes stays behind the earlier stages' stores, and within its own stage's loops up to the
- * depth of the store. */
+/* A load from a buffer that this kernel writes stays behind the earlier stages' stores, and within
+ * its own stage's loops up to the depth of the store. */
 static int load_level(const Nest *n, const NestStage *s, InstId id)
 {
     const KernelStage *stage = s->s;
     uint32_t buffer = stage->accesses.at[stage->insts.at[id].access].buffer;
-    int level = n->k->buffers.at[buffer].written || buffer >= n->k->operands ? LEVEL_POINT : LEVEL_ENTRY;
+    int level =
+        n->k->buffers.at[buffer].written || buffer >= n->k->operands ? LEVEL_POINT : LEVEL_ENTRY;
     for (uint32_t i = 0; i < stage->stores.n; i++)
         if (stage->accesses.at[stage->stores.at[i].access].buffer == buffer) {
             bool in_loops = stage->stores.at[i].in_body && s->n_loops;
@@ -120,7 +122,9 @@ static int load_level(const Nest *n, const NestStage *s, InstId id)
 static int operand_level(const NestStage *s, const KernelInst *x)
 {
     const InstId ids[] = { x->a, x->b, x->c };
-    int level = LEVEL_ENTRY, count = x->kind == INST_RANDOM ? 3 : x->kind == INST_SCALAR ? scalar_operands(x->op) : 0;
+    int level = LEVEL_ENTRY, count = x->kind == INST_RANDOM   ? 3
+                                     : x->kind == INST_SCALAR ? scalar_operands(x->op)
+                                                              : 0;
     for (int i = 0; i < count; i++)
         if (s->level[ids[i]] > level)
             level = s->level[ids[i]];
@@ -155,9 +159,12 @@ static double inst_weight(const KernelInst *x)
         return 40;
     if (x->kind != INST_SCALAR)
         return x->kind == INST_LOAD || x->kind == INST_INDEX ? 1 : 0;
-    if (x->op == SC_EXP || x->op == SC_LOG || x->op == SC_TANH || x->op == SC_SIGMOID || x->op == SC_ERF)
+    if (x->op == SC_EXP || x->op == SC_LOG || x->op == SC_TANH || x->op == SC_SIGMOID ||
+        x->op == SC_ERF)
         return 16;
-    return x->op >= SC_RSQRT && x->op <= SC_ERF ? 30 : x->op == SC_POW || x->op == SC_ATAN2 ? 60 : 1;
+    return x->op >= SC_RSQRT && x->op <= SC_ERF   ? 30
+           : x->op == SC_POW || x->op == SC_ATAN2 ? 60
+                                                  : 1;
 }
 
 static int element_bytes(const Nest *n, const KernelStage *s)
@@ -181,11 +188,13 @@ static bool has_random(const KernelStage *s)
     return false;
 }
 
-/* Lanes for an axis of at most `extent`: no more than the power of two that holds it. Random words come out of one long chain
- * of multiplications: two registers a vector hide its latency where there are registers for that. */
+/* Lanes for an axis of at most `extent`: no more than the power of two that holds it. Random words
+ * come out of one long chain of multiplications: two registers a vector hide its latency where
+ * there are registers for that. */
 static int lanes_for(const Nest *n, int bytes, bool random, int64_t extent)
 {
-    int lanes = target_lanes(n->e->target, (size_t)bytes) * (random && n->e->target->vector_registers >= 32 ? 2 : 1);
+    int lanes = target_lanes(n->e->target, (size_t)bytes) *
+                (random && n->e->target->vector_registers >= 32 ? 2 : 1);
     while (lanes > 1 && lanes / 2 >= extent)
         lanes /= 2;
     return lanes;
@@ -205,7 +214,8 @@ static bool is_reduced(const KernelStage *s, uint32_t axis)
 }
 
 /* Machine operations for one point when `axis` is vectorised. */
-static double access_cost(const NestStage *s, const KernelAccess *x, uint32_t axis, double lanes, bool add)
+static double access_cost(const NestStage *s, const KernelAccess *x, uint32_t axis, double lanes,
+                          bool add)
 {
     int64_t step = x->offset.coef[axis];
     bool apart = x->index != INST_NONE && (s->depends[x->index] >> axis & 1);
@@ -219,7 +229,8 @@ static double axis_cost(const Nest *n, const NestStage *s, uint32_t axis)
     const KernelStage *stage = s->s;
     int64_t extent = axis_extent(n, axis);
     int width = lanes_for(n, element_bytes(n, stage), has_random(stage), extent);
-    double lanes = extent < 1 ? 1 : (double)extent / ceil((double)extent / width), sums = 1, cost = 0, after = 0;
+    double lanes = extent < 1 ? 1 : (double)extent / ceil((double)extent / width), sums = 1,
+           cost = 0, after = 0;
     bool reduced = is_reduced(stage, axis);
     for (uint32_t i = 0; i < stage->n_reduced; i++)
         sums *= (double)axis_extent(n, stage->reduced_axes[i]);
@@ -233,7 +244,8 @@ static double axis_cost(const Nest *n, const NestStage *s, uint32_t axis)
     }
     for (uint32_t i = 0; i < stage->stores.n; i++) {
         const KernelStore *store = &stage->stores.at[i];
-        double c = access_cost(s, &stage->accesses.at[store->access], axis, lanes, store->kind == STORE_ADD);
+        double c = access_cost(s, &stage->accesses.at[store->access], axis, lanes,
+                               store->kind == STORE_ADD);
         *(stage->n_reduced && !store->in_body ? &after : &cost) += c;
     }
     if (reduced) /* the tree at the end */
@@ -321,8 +333,8 @@ static double stage_points(const Nest *n, const NestStage *s)
     return points;
 }
 
-/* Whether neighbouring points of the grid are the better lanes where each stage was to choose an axis of its own: columns that are
- * summed over rows a stride apart. */
+/* Whether neighbouring points of the grid are the better lanes where each stage was to choose an
+ * axis of its own: columns that are summed over rows a stride apart. */
 static bool grid_is_better(const Nest *n)
 {
     double inner = 0, outer = 0;
@@ -334,12 +346,14 @@ static bool grid_is_better(const Nest *n)
         int axis = choose_axis(n, s);
         double points = stage_points(n, s), cost = axis_cost(n, s, last);
         outer += points * cost;
-        inner += points * (axis < 0 ? cost * target_lanes(n->e->target, 4) : axis_cost(n, s, (uint32_t)axis));
+        inner += points * (axis < 0 ? cost * target_lanes(n->e->target, 4)
+                                    : axis_cost(n, s, (uint32_t)axis));
     }
     return outer < 0.6 * inner;
 }
 
-/* As VECTOR_INNER's kernel, but with vectors of grid points, and enough of them in a unit to fill some. */
+/* As VECTOR_INNER's kernel, but with vectors of grid points, and enough of them in a unit to fill
+ * some. */
 static void turn_to_grid(Nest *n)
 {
     enum { ENOUGH = 64 };
@@ -409,7 +423,8 @@ static bool find_dependences(Nest *n, NestStage *s)
     for (InstId i = 0; i < s->s->insts.n; i++) {
         s->depends[i] = inst_depends(n, s, &s->s->insts.at[i]);
         if (s->depends[i] & ~stage_axes(n, s))
-            return emit_fail(n->e, "instruction %u depends on an axis that its stage does not have", i);
+            return emit_fail(n->e, "instruction %u depends on an axis that its stage does not have",
+                             i);
     }
     return true;
 }
@@ -435,7 +450,8 @@ bool nest_plan(Nest *n)
     }
     if (n->k->vector == VECTOR_INNER && any_loops && grid_is_better(n))
         turn_to_grid(n);
-    bool last = n->k->grid && (n->k->vector == (int32_t)n->k->grid - 1 || (n->k->vector == VECTOR_INNER && !any_loops));
+    bool last = n->k->grid && (n->k->vector == (int32_t)n->k->grid - 1 ||
+                               (n->k->vector == VECTOR_INNER && !any_loops));
     if (last)
         choose_grid_vector(n);
     for (uint32_t i = 0; i < n->k->stages.n; i++) {

@@ -1,9 +1,10 @@
 /* nest_reduce.c: accumulators of a loop nest.
  *
- * Over the vector axis, element i goes to virtual lane i mod 64 whatever the machine's width: 64 / width vectors run side by side,
- * which also hides the latency of the additions, and a tree of fixed shape joins them. llvm.vector.reduce.fadd would be a
- * chain of scalar additions. Lanes that no element reached hold the neutral value, and combining with it changes no bit (a sum
- * starts at +0, so it is never -0). Over other axes each lane folds in order. */
+ * Over the vector axis, element i goes to virtual lane i mod 64 whatever the machine's width: 64 /
+ * width vectors run side by side, which also hides the latency of the additions, and a tree of
+ * fixed shape joins them. llvm.vector.reduce.fadd would be a chain of scalar additions. Lanes that
+ * no element reached hold the neutral value, and combining with it changes no bit (a sum starts at
+ * +0, so it is never -0). Over other axes each lane folds in order. */
 #include "backend/nest.h"
 
 #include <math.h>
@@ -43,7 +44,8 @@ static bool index_range(const Nest *n, const Affine *f, int64_t *out_low, int64_
     *out_low = *out_high = f->c;
     for (uint32_t a = 0; a < n->k->axes.n; a++) {
         int64_t reach, *end = f->coef[a] < 0 ? out_low : out_high;
-        if (__builtin_mul_overflow(f->coef[a], n->k->axes.at[a].extent.n - 1, &reach) || __builtin_add_overflow(*end, reach, end))
+        if (__builtin_mul_overflow(f->coef[a], n->k->axes.at[a].extent.n - 1, &reach) ||
+            __builtin_add_overflow(*end, reach, end))
             return false;
     }
     return true;
@@ -54,11 +56,13 @@ static Dtype index_type(const Nest *n, const NestStage *s, const KernelAccum *a)
 {
     const KernelInst *x = &s->s->insts.at[a->index];
     int64_t low, high;
-    bool small = x->kind == INST_INDEX && index_range(n, &x->affine, &low, &high) && low >= INT32_MIN && high < INT32_MAX;
+    bool small = x->kind == INST_INDEX && index_range(n, &x->affine, &low, &high) &&
+                 low >= INT32_MIN && high < INT32_MAX;
     return small ? DT_I32 : DT_I64;
 }
 
-/* The index grows from each folded element to the next: then the first of equals is the lowest, without a comparison. */
+/* The index grows from each folded element to the next: then the first of equals is the lowest,
+ * without a comparison. */
 static bool folds_in_order(const Nest *n, const NestStage *s, const KernelAccum *a)
 {
     const KernelInst *x = &s->s->insts.at[a->index];
@@ -66,17 +70,21 @@ static bool folds_in_order(const Nest *n, const NestStage *s, const KernelAccum 
     if (x->kind != INST_INDEX || s->vector >= (int)s->n_free)
         return false;
     for (uint32_t i = s->n_loops; i-- > s->n_free;) {
-        int64_t extent = n->k->axes.at[s->loops[i]].extent.n, coef = x->affine.coef[s->loops[i]], reach;
+        int64_t extent = n->k->axes.at[s->loops[i]].extent.n, coef = x->affine.coef[s->loops[i]],
+                reach;
         if (extent == 1)
             continue;
-        if (coef <= inner || __builtin_mul_overflow(coef, extent - 1, &reach) || __builtin_add_overflow(inner, reach, &inner))
+        if (coef <= inner || __builtin_mul_overflow(coef, extent - 1, &reach) ||
+            __builtin_add_overflow(inner, reach, &inner))
             return false;
     }
     return true;
 }
 
-/* Before anything is folded: of the first element when that stays in case of a tie, else larger than any. */
-static LLVMValueRef first_index(Nest *n, const NestStage *s, const KernelAccum *a, int copy, int lanes)
+/* Before anything is folded: of the first element when that stays in case of a tie, else larger
+ * than any. */
+static LLVMValueRef first_index(Nest *n, const NestStage *s, const KernelAccum *a, int copy,
+                                int lanes)
 {
     Dtype t = index_type(n, s, a);
     if (!folds_in_order(n, s, a))
@@ -88,7 +96,8 @@ static LLVMValueRef first_index(Nest *n, const NestStage *s, const KernelAccum *
         p.at[n->lane_axis] = n->lane_at[copy];
     for (uint32_t i = s->n_free; i < s->n_loops; i++)
         p.at[s->loops[i]] = emit_i64(n->e, 0);
-    LLVMValueRef v = inst_cast(n->e, DT_I64, t, access_affine(n->e, &s->s->insts.at[a->index].affine, &p));
+    LLVMValueRef v =
+        inst_cast(n->e, DT_I64, t, access_affine(n->e, &s->s->insts.at[a->index].affine, &p));
     return emit_lanes(v) < lanes ? emit_splat(n->e, v, lanes) : v;
 }
 
@@ -106,20 +115,25 @@ void nest_reduce_init(Nest *n, const NestStage *s, int copies, int lanes)
         }
 }
 
-/* i1: (v, i) is to replace (a, ai): greater (smaller), or the first NaN, or equal and of lower index. `ordered`: i is not lower. */
-static LLVMValueRef arg_better(Emit *e, const KernelAccum *x, LLVMValueRef v, LLVMValueRef i, LLVMValueRef a, LLVMValueRef ai,
-                               bool ordered)
+/* i1: (v, i) is to replace (a, ai): greater (smaller), or the first NaN, or equal and of lower
+ * index. `ordered`: i is not lower. */
+static LLVMValueRef arg_better(Emit *e, const KernelAccum *x, LLVMValueRef v, LLVMValueRef i,
+                               LLVMValueRef a, LLVMValueRef ai, bool ordered)
 {
     bool max = x->combine == COMBINE_ARGMAX;
     Dtype t = running_type(x);
     LLVMValueRef lower = LLVMBuildICmp(e->b, LLVMIntSLT, i, ai, "");
     if (!dtype_is_float(t)) {
         bool sign = dtype_is_signed(t) && t != DT_BOOL;
-        LLVMIntPredicate p = max ? (sign ? LLVMIntSGT : LLVMIntUGT) : sign ? LLVMIntSLT : LLVMIntULT;
-        LLVMValueRef more = LLVMBuildICmp(e->b, p, v, a, ""), equal = LLVMBuildICmp(e->b, LLVMIntEQ, v, a, "");
+        LLVMIntPredicate p = max    ? (sign ? LLVMIntSGT : LLVMIntUGT)
+                             : sign ? LLVMIntSLT
+                                    : LLVMIntULT;
+        LLVMValueRef more = LLVMBuildICmp(e->b, p, v, a, ""),
+                     equal = LLVMBuildICmp(e->b, LLVMIntEQ, v, a, "");
         return ordered ? more : LLVMBuildOr(e->b, more, LLVMBuildAnd(e->b, equal, lower, ""), "");
     }
-    LLVMValueRef v_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, v, v, ""), a_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, a, a, "");
+    LLVMValueRef v_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, v, v, ""),
+                 a_nan = LLVMBuildFCmp(e->b, LLVMRealUNO, a, a, "");
     LLVMValueRef beyond = LLVMBuildFCmp(e->b, max ? LLVMRealUGT : LLVMRealULT, v, a, "");
     beyond = LLVMBuildAnd(e->b, beyond, LLVMBuildNot(e->b, a_nan, ""), "");
     if (ordered)
@@ -142,7 +156,8 @@ static ScalarOp combine_op(Combine c)
 }
 
 /* acc[0] (and its index acc[1]) with v (and i) folded in; lanes off in `mask` unchanged. */
-static void combine(Emit *e, const KernelAccum *a, LLVMValueRef *acc, LLVMValueRef v, LLVMValueRef i, LLVMValueRef mask, bool ordered)
+static void combine(Emit *e, const KernelAccum *a, LLVMValueRef *acc, LLVMValueRef v,
+                    LLVMValueRef i, LLVMValueRef mask, bool ordered)
 {
     if (!is_arg(a)) {
         Dtype t = running_type(a);
@@ -166,10 +181,13 @@ void nest_reduce_fold(Nest *n, const NestStage *s, int copy, LLVMValueRef mask)
     for (uint32_t i = 0; i < s->s->accums.n; i++) {
         const KernelAccum *a = &s->s->accums.at[i];
         Dtype from = s->s->insts.at[a->value].dtype;
-        LLVMValueRef v = spread(n->e, inst_cast(n->e, from, running_type(a), s->values[copy][a->value]), acc[0]);
+        LLVMValueRef v =
+            spread(n->e, inst_cast(n->e, from, running_type(a), s->values[copy][a->value]), acc[0]);
         LLVMValueRef index = NULL;
         if (is_arg(a))
-            index = spread(n->e, inst_cast(n->e, DT_I64, index_type(n, s, a), s->values[copy][a->index]), acc[0]);
+            index = spread(n->e,
+                           inst_cast(n->e, DT_I64, index_type(n, s, a), s->values[copy][a->index]),
+                           acc[0]);
         combine(n->e, a, acc, v, index, mask, is_arg(a) && folds_in_order(n, s, a));
         acc += is_arg(a) ? 2 : 1;
     }
@@ -183,7 +201,8 @@ static LLVMValueRef take_lanes(Emit *e, LLVMValueRef v, int first, int n)
         return LLVMBuildExtractElement(e->b, v, emit_int(e, DT_I32, first, 1), "");
     for (int i = 0; i < n; i++)
         each[i] = emit_int(e, DT_I32, first + i, 1);
-    return LLVMBuildShuffleVector(e->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(each, (unsigned)n), "");
+    return LLVMBuildShuffleVector(e->b, v, LLVMGetPoison(LLVMTypeOf(v)),
+                                  LLVMConstVector(each, (unsigned)n), "");
 }
 
 void nest_reduce_lanes(Nest *n, const NestStage *s, int copies, int lanes)

@@ -1,4 +1,5 @@
-/* nest.c: loop nests on one thread: time per element, bytes per second where memory is the bound, and time to compile.
+/* nest.c: loop nests on one thread: time per element, bytes per second where memory is the bound,
+ * and time to compile.
  *
  *   bench_nest [-m MARCH] [case ...]
  *
@@ -52,7 +53,8 @@ static void unary(Case *c, int64_t n, ScalarOp op)
 {
     flat(c, n);
     KernelStage s = { 0 };
-    InstId x = nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), affine_axis(0)), y = binary(c, &s, op, x, INST_NONE);
+    InstId x = nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), affine_axis(0)),
+           y = binary(c, &s, op, x, INST_NONE);
     s.body_insts = s.insts.n;
     nest_store(c->a, &s, operand(c, DT_F32, n, true), affine_axis(0), y, STORE_SET, false);
     vec_push(c->a, &c->k->stages, s);
@@ -63,7 +65,8 @@ static void case_add(Case *c, int64_t n)
     flat(c, n);
     KernelStage s = { 0 };
     InstId x = nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), affine_axis(0));
-    InstId y = nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), affine_axis(0)), z = binary(c, &s, SC_ADD, x, y);
+    InstId y = nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), affine_axis(0)),
+           z = binary(c, &s, SC_ADD, x, y);
     s.body_insts = s.insts.n;
     nest_store(c->a, &s, operand(c, DT_F32, n, true), affine_axis(0), z, STORE_SET, false);
     vec_push(c->a, &c->k->stages, s);
@@ -96,8 +99,12 @@ static void case_dropout(Case *c, int64_t n)
     InstId i = nest_index(c->a, &s, affine_axis(0));
     InstId step = nest_load(c->a, c->k, &s, operand(c, DT_I64, 1, false), affine_const(0));
     InstId key = nest_load(c->a, c->k, &s, operand(c, DT_I64, 1, false), affine_const(0));
-    InstId w = nest_inst(c->a, &s, (KernelInst){ .kind = INST_RANDOM, .dtype = DT_U32, .a = i, .b = step, .c = key, .site = 7 });
-    InstId limit = nest_inst(c->a, &s, (KernelInst){ .kind = INST_CONST, .dtype = DT_U32, .i = 1 << 30 });
+    InstId w = nest_inst(
+        c->a, &s,
+        (KernelInst){
+            .kind = INST_RANDOM, .dtype = DT_U32, .a = i, .b = step, .c = key, .site = 7 });
+    InstId limit =
+        nest_inst(c->a, &s, (KernelInst){ .kind = INST_CONST, .dtype = DT_U32, .i = 1 << 30 });
     InstId keep = nest_scalar(c->a, &s, SC_GE, DT_BOOL, w, limit, INST_NONE);
     InstId x = nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), affine_axis(0));
     x = binary(c, &s, SC_MUL, x, constant(c, &s, 4.0 / 3));
@@ -112,14 +119,18 @@ static void case_adam(Case *c, int64_t n)
 {
     flat(c, n);
     KernelStage s = { 0 };
-    uint32_t pb = operand(c, DT_F32, n, true), mb = operand(c, DT_F32, n, true), vb = operand(c, DT_F32, n, true);
+    uint32_t pb = operand(c, DT_F32, n, true), mb = operand(c, DT_F32, n, true),
+             vb = operand(c, DT_F32, n, true);
     InstId g = nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), affine_axis(0));
     InstId lr = nest_load(c->a, c->k, &s, operand(c, DT_F32, 1, false), affine_const(0));
-    InstId p = nest_load(c->a, c->k, &s, pb, affine_axis(0)), m = nest_load(c->a, c->k, &s, mb, affine_axis(0));
+    InstId p = nest_load(c->a, c->k, &s, pb, affine_axis(0)),
+           m = nest_load(c->a, c->k, &s, mb, affine_axis(0));
     InstId v = nest_load(c->a, c->k, &s, vb, affine_axis(0));
-    m = binary(c, &s, SC_ADD, binary(c, &s, SC_MUL, m, constant(c, &s, 0.9)), binary(c, &s, SC_MUL, g, constant(c, &s, 0.1)));
+    m = binary(c, &s, SC_ADD, binary(c, &s, SC_MUL, m, constant(c, &s, 0.9)),
+               binary(c, &s, SC_MUL, g, constant(c, &s, 0.1)));
     InstId g2 = binary(c, &s, SC_MUL, g, g);
-    v = binary(c, &s, SC_ADD, binary(c, &s, SC_MUL, v, constant(c, &s, 0.999)), binary(c, &s, SC_MUL, g2, constant(c, &s, 0.001)));
+    v = binary(c, &s, SC_ADD, binary(c, &s, SC_MUL, v, constant(c, &s, 0.999)),
+               binary(c, &s, SC_MUL, g2, constant(c, &s, 0.001)));
     InstId d = binary(c, &s, SC_ADD, binary(c, &s, SC_SQRT, v, INST_NONE), constant(c, &s, 1e-8));
     p = binary(c, &s, SC_SUB, p, binary(c, &s, SC_DIV, binary(c, &s, SC_MUL, lr, m), d));
     s.body_insts = s.insts.n;
@@ -150,7 +161,8 @@ static void rows(Case *c, int64_t n, int64_t columns, Row *out)
 
 static InstId unit(Case *c, KernelStage *s, uint32_t stage, InstId v)
 {
-    return nest_inst(c->a, s, (KernelInst){ .kind = INST_UNIT_VALUE, .dtype = DT_F32, .access = stage, .a = v });
+    return nest_inst(
+        c->a, s, (KernelInst){ .kind = INST_UNIT_VALUE, .dtype = DT_F32, .access = stage, .a = v });
 }
 
 static InstId reduce(Case *c, KernelStage *s, uint32_t axis, Combine combine, InstId v)
@@ -174,7 +186,8 @@ static void softmax(Case *c, int64_t n, int64_t columns)
     InstId sum = reduce(c, &s[1], 2, COMBINE_SUM, v);
     sum = binary(c, &s[1], SC_DIV, constant(c, &s[1], 1), sum);
     s[2].free_axes[s[2].n_free++] = 3;
-    v = binary(c, &s[2], SC_MUL, nest_load(c->a, c->k, &s[2], y, at[2].element), unit(c, &s[2], 1, sum));
+    v = binary(c, &s[2], SC_MUL, nest_load(c->a, c->k, &s[2], y, at[2].element),
+               unit(c, &s[2], 1, sum));
     s[2].body_insts = s[2].insts.n;
     nest_store(c->a, &s[2], y, at[2].element, v, STORE_SET, false);
     for (int i = 0; i < 3; i++)
@@ -195,7 +208,8 @@ static void case_columns(Case *c, int64_t n)
     Affine at = affine_axis(0);
     at.coef[1] = columns;
     KernelStage s = { 0 };
-    InstId sum = reduce(c, &s, 1, COMBINE_SUM, nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), at));
+    InstId sum =
+        reduce(c, &s, 1, COMBINE_SUM, nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), at));
     nest_store(c->a, &s, operand(c, DT_F32, columns, true), affine_axis(0), sum, STORE_SET, false);
     vec_push(c->a, &c->k->stages, s);
 }
@@ -207,9 +221,11 @@ static void case_pool(Case *c, int64_t n)
     Dim d[] = { dim_of(images * 14), dim_of(14), dim_of(channels), dim_of(2), dim_of(2) };
     c->k = nest_kernel(c->a, d, 5, 1, 1, VECTOR_INNER);
     c->points = n;
-    Affine at = { .coef = { 2 * w * channels, 2 * channels, 1, w * channels, channels } }, to = { .coef = { 14 * channels, channels, 1 } };
+    Affine at = { .coef = { 2 * w * channels, 2 * channels, 1, w * channels, channels } },
+           to = { .coef = { 14 * channels, channels, 1 } };
     KernelStage s = { .free_axes = { 1, 2 }, .n_free = 2, .reduced_axes = { 3 }, .n_reduced = 1 };
-    InstId max = reduce(c, &s, 4, COMBINE_MAX, nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), at));
+    InstId max =
+        reduce(c, &s, 4, COMBINE_MAX, nest_load(c->a, c->k, &s, operand(c, DT_F32, n, false), at));
     nest_store(c->a, &s, operand(c, DT_F32, n / 4, true), to, max, STORE_SET, false);
     vec_push(c->a, &c->k->stages, s);
 }
@@ -223,12 +239,23 @@ typedef struct {
 } Row2;
 
 static const Row2 cases[] = {
-    { "add 4Ki", case_add, 4096 },           { "add 16Mi", case_add, 16 << 20 },     { "u8 1Mi", case_u8, 1 << 20 },
-    { "exp 4Ki", case_exp, 4096 },           { "log 4Ki", case_log, 4096 },         { "tanh 4Ki", case_tanh, 4096 },
-    { "sigmoid 4Ki", case_sigmoid, 4096 },   { "erf 4Ki", case_erf, 4096 },         { "sin 4Ki", case_sin, 4096 },
-    { "log1p 4Ki", case_log1p, 4096 },       { "dropout 64Ki", case_dropout, 65536 }, { "adam 4Mi", case_adam, 4 << 20 },
-    { "softmax 10", case_softmax10, 10240 }, { "softmax 1000", case_softmax1000, 1000000 },
-    { "softmax 50257", case_softmax50257, 256 * 50257 }, { "columns", case_columns, 768 * 1024 }, { "pool 2x2", case_pool, 32 * 784 * 16 },
+    { "add 4Ki", case_add, 4096 },
+    { "add 16Mi", case_add, 16 << 20 },
+    { "u8 1Mi", case_u8, 1 << 20 },
+    { "exp 4Ki", case_exp, 4096 },
+    { "log 4Ki", case_log, 4096 },
+    { "tanh 4Ki", case_tanh, 4096 },
+    { "sigmoid 4Ki", case_sigmoid, 4096 },
+    { "erf 4Ki", case_erf, 4096 },
+    { "sin 4Ki", case_sin, 4096 },
+    { "log1p 4Ki", case_log1p, 4096 },
+    { "dropout 64Ki", case_dropout, 65536 },
+    { "adam 4Mi", case_adam, 4 << 20 },
+    { "softmax 10", case_softmax10, 10240 },
+    { "softmax 1000", case_softmax1000, 1000000 },
+    { "softmax 50257", case_softmax50257, 256 * 50257 },
+    { "columns", case_columns, 768 * 1024 },
+    { "pool 2x2", case_pool, 32 * 784 * 16 },
 };
 
 static void measure(const Row2 *row, const Target *t)
@@ -265,8 +292,10 @@ static void measure(const Row2 *row, const Target *t)
         double took = (now(CLOCK_MONOTONIC) - start) / (double)repeat;
         best = took < best ? took : best;
     }
-    printf("%-14s %8.3f ns an element %8.2f GB/s   compiled in %6.2f ms   %zu bytes  grain %u of %lld\n", row->name,
-           best * 1e9 / (double)c.points, bytes / best * 1e-9, compile * 1e3, code.object.size, code.object.grid.grain, (long long)units);
+    printf("%-14s %8.3f ns an element %8.2f GB/s   compiled in %6.2f ms   %zu bytes  grain %u of "
+           "%lld\n",
+           row->name, best * 1e9 / (double)c.points, bytes / best * 1e-9, compile * 1e3,
+           code.object.size, code.object.grid.grain, (long long)units);
     for (uint32_t i = 0; i < c.k->operands; i++)
         free(bufs[i]);
     nest_code_free(&code);

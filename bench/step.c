@@ -1,7 +1,8 @@
 /* step.c: times the training call of a built library as a C program would use it.
- * usage: step LIB.so PREFIX THREADS ROUNDS SECONDS x=f32:13 y=f32:1@0 ...   (field=dtype:elements of one example[@bound])
- * Prints one JSON line: median and least seconds of a step over rounds, and the loss at the end.
- * The data are random numbers (labels below the bound), never zeros; one batch, used again and again. */
+ * usage: step LIB.so PREFIX THREADS ROUNDS SECONDS x=f32:13 y=f32:1@0 ...   (field=dtype:elements
+ * of one example[@bound]) Prints one JSON line: median and least seconds of a step over rounds, and
+ * the loss at the end. The data are random numbers (labels below the bound), never zeros; one
+ * batch, used again and again. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -74,7 +75,9 @@ static void *symbol(void *lib, const char *prefix, const char *name)
 int main(int argc, char **argv)
 {
     if (argc < 8)
-        return fprintf(stderr, "usage: step LIB.so PREFIX BATCH THREADS ROUNDS SECONDS FIELD [FIELD]\n"), 2;
+        return fprintf(stderr,
+                       "usage: step LIB.so PREFIX BATCH THREADS ROUNDS SECONDS FIELD [FIELD]\n"),
+               2;
     void *lib = dlopen(argv[1], RTLD_NOW), *cx, *fields[MAX_FIELDS] = { 0 };
     if (!lib)
         return fprintf(stderr, "%s\n", dlerror()), 2;
@@ -92,7 +95,8 @@ int main(int argc, char **argv)
         fields[i - 7] = make_field(argv[i], batch);
     float loss = 0;
     size_t steps = 1;
-    for (double took = 0; took < seconds / rounds / 4; steps *= 2) { /* warm up, and find how many steps make a round */
+    for (double took = 0; took < seconds / rounds / 4;
+         steps *= 2) { /* warm up, and find how many steps make a round */
         double start = now();
         if (train(cx, batch, fields[0], fields[1], steps, &loss))
             return fprintf(stderr, "train failed\n"), 2;
@@ -106,6 +110,7 @@ int main(int argc, char **argv)
         times[r] = (now() - start) / (double)steps;
     }
     qsort(times, (size_t)rounds, sizeof *times, by_value);
-    printf("{\"median_s\": %.9g, \"min_s\": %.9g, \"loss\": %.6g}\n", times[rounds / 2], times[0], loss);
+    printf("{\"median_s\": %.9g, \"min_s\": %.9g, \"loss\": %.6g}\n", times[rounds / 2], times[0],
+           loss);
     return 0;
 }

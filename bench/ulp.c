@@ -1,10 +1,12 @@
-/* ulp.c: the largest error of the generated f32 functions, in units of the last place, over all 2^32 inputs.
+/* ulp.c: the largest error of the generated f32 functions, in units of the last place, over all
+ * 2^32 inputs.
  *
  *   bench_ulp [-s STRIDE] [-m MARCH] [function ...]      STRIDE > 1 takes every STRIDE-th input
  *
- * The truth is libm's double (good to 1 unit of double). An error is |y - truth| over the distance between the floats around the truth;
- * beyond the largest float that distance is the last binade's. NaN, infinities and the sign of zero must agree exactly. pow and
- * atan2 take random pairs. Two threads. */
+ * The truth is libm's double (good to 1 unit of double). An error is |y - truth| over the distance
+ * between the floats around the truth; beyond the largest float that distance is the last binade's.
+ * NaN, infinities and the sign of zero must agree exactly. pow and atan2 take random pairs. Two
+ * threads. */
 #include "tests/backend/nest_case.h"
 
 #include <math.h>
@@ -31,13 +33,17 @@ static double rsqrt(double x)
 }
 
 static const Function functions[] = {
-    { "exp", SC_EXP, exp, 0 },       { "log", SC_LOG, log, 0 },       { "tanh", SC_TANH, tanh, 0 },
-    { "sigmoid", SC_SIGMOID, sigmoid, 0 }, { "erf", SC_ERF, erf, 0 }, { "sin", SC_SIN, sin, 0 },
-    { "cos", SC_COS, cos, 0 },       { "rsqrt", SC_RSQRT, rsqrt, 0 }, { "expm1", SC_EXPM1, expm1, 0 },
-    { "log1p", SC_LOG1P, log1p, 0 }, { "tan", SC_TAN, tan, 0 },       { "asin", SC_ASIN, asin, 0 },
-    { "acos", SC_ACOS, acos, 0 },    { "atan", SC_ATAN, atan, 0 },    { "sinh", SC_SINH, sinh, 0 },
-    { "cosh", SC_COSH, cosh, 0 },    { "asinh", SC_ASINH, asinh, 0 }, { "acosh", SC_ACOSH, acosh, 0 },
-    { "atanh", SC_ATANH, atanh, 0 }, { "pow", SC_POW, 0, pow },       { "atan2", SC_ATAN2, 0, atan2 },
+    { "exp", SC_EXP, exp, 0 },       { "log", SC_LOG, log, 0 },
+    { "tanh", SC_TANH, tanh, 0 },    { "sigmoid", SC_SIGMOID, sigmoid, 0 },
+    { "erf", SC_ERF, erf, 0 },       { "sin", SC_SIN, sin, 0 },
+    { "cos", SC_COS, cos, 0 },       { "rsqrt", SC_RSQRT, rsqrt, 0 },
+    { "expm1", SC_EXPM1, expm1, 0 }, { "log1p", SC_LOG1P, log1p, 0 },
+    { "tan", SC_TAN, tan, 0 },       { "asin", SC_ASIN, asin, 0 },
+    { "acos", SC_ACOS, acos, 0 },    { "atan", SC_ATAN, atan, 0 },
+    { "sinh", SC_SINH, sinh, 0 },    { "cosh", SC_COSH, cosh, 0 },
+    { "asinh", SC_ASINH, asinh, 0 }, { "acosh", SC_ACOSH, acosh, 0 },
+    { "atanh", SC_ATANH, atanh, 0 }, { "pow", SC_POW, 0, pow },
+    { "atan2", SC_ATAN2, 0, atan2 },
 };
 
 typedef struct {
@@ -72,7 +78,9 @@ static double error_of(float y, double t)
         return isnan(t) && isnan(y) ? 0 : -1;
     double limit = 0x1.ffffffp127; /* from here on the nearest float is infinity */
     if (fabs(t) >= limit)
-        return isinf(y) && (y > 0) == (t > 0) ? 0 : isfinite(y) && fabsf(y) == 0x1.fffffep127f ? 1 : -1;
+        return isinf(y) && (y > 0) == (t > 0)               ? 0
+               : isfinite(y) && fabsf(y) == 0x1.fffffep127f ? 1
+                                                            : -1;
     if (isinf(y))
         return fabs(t) > 0x1.fffffdp127 ? 1 : -1;
     if ((t == 0 || y == 0) && !signbit(t) != !signbit(y))
@@ -86,7 +94,8 @@ static double error_of(float y, double t)
 static void judge(Job *j, const float *x0, const float *x1, const float *y, int n)
 {
     for (int i = 0; i < n; i++) {
-        double t = j->f->truth ? j->f->truth(x0[i]) : j->f->truth2(x0[i], x1[i]), e = error_of(y[i], t);
+        double t = j->f->truth ? j->f->truth(x0[i]) : j->f->truth2(x0[i], x1[i]),
+               e = error_of(y[i], t);
         if (e < 0 && !j->wrong++) {
             j->wrong_in[0] = x0[i];
             j->wrong_in[1] = x1[i];
@@ -112,7 +121,8 @@ static void *work(void *arg)
             uint64_t r = mix(i);
             x0[n] = as_float(j->f->truth ? (uint32_t)i : (uint32_t)r);
             x1[n] = as_float((uint32_t)(r >> 32));
-            if (!j->f->truth && i & 1) { /* half of the pairs in a range where pow is neither 0 nor infinite */
+            if (!j->f->truth &&
+                i & 1) { /* half of the pairs in a range where pow is neither 0 nor infinite */
                 x0[n] = (float)ldexp((double)(r & 0xffffff), -20);
                 x1[n] = (float)(ldexp((double)(r >> 40), -18) - 32);
             }
@@ -140,7 +150,11 @@ static bool campaign(const Function *f, const Target *t, uint64_t stride)
     uint64_t all = f->truth ? UINT64_C(1) << 32 : UINT64_C(1) << 28;
     for (int i = 0; i < THREADS; i++) {
         uint64_t part = all / THREADS;
-        jobs[i] = (Job){ .f = f, .run = code.run, .begin = part * (unsigned)i, .end = part * (unsigned)(i + 1), .stride = stride };
+        jobs[i] = (Job){ .f = f,
+                         .run = code.run,
+                         .begin = part * (unsigned)i,
+                         .end = part * (unsigned)(i + 1),
+                         .stride = stride };
         pthread_create(&threads[i], NULL, work, &jobs[i]);
     }
     for (int i = 0; i < THREADS; i++)
@@ -151,7 +165,8 @@ static bool campaign(const Function *f, const Target *t, uint64_t stride)
         printf(", %a", (double)w->worst_in[1]);
     printf(" -> %a", (double)w->worst_out);
     if (bad->wrong)
-        printf("   WRONG %llu, e.g. %a, %a -> %a", (unsigned long long)(jobs[0].wrong + jobs[1].wrong), (double)bad->wrong_in[0],
+        printf("   WRONG %llu, e.g. %a, %a -> %a",
+               (unsigned long long)(jobs[0].wrong + jobs[1].wrong), (double)bad->wrong_in[0],
                (double)bad->wrong_in[1], (double)bad->wrong_out);
     printf("\n");
     fflush(stdout);

@@ -20,7 +20,8 @@ const char *run_file(Run *r, uint32_t verb_words)
     if (r->options.words.n <= verb_words)
         fprintf(stderr, "%s: which file? `%s --help` shows examples.\n", tool(r), tool(r));
     else
-        fprintf(stderr, "%s: one file at a time, not also `%s`\n", tool(r), r->options.words.at[verb_words + 1]);
+        fprintf(stderr, "%s: one file at a time, not also `%s`\n", tool(r),
+                r->options.words.at[verb_words + 1]);
     return NULL;
 }
 
@@ -29,7 +30,8 @@ static const FrontendSetting *settings(Run *r, OptionId id, uint32_t *out_n)
     uint32_t n = r->options.given[id].n;
     FrontendSetting *s = arena_new_array(r->arena, FrontendSetting, n + 1);
     for (uint32_t i = 0; i < n; i++)
-        s[i] = (FrontendSetting){ r->options.given[id].at[i].name ? r->options.given[id].at[i].name : "",
+        s[i] = (FrontendSetting){ r->options.given[id].at[i].name ? r->options.given[id].at[i].name
+                                                                  : "",
                                   r->options.given[id].at[i].value };
     *out_n = n;
     return s;
@@ -50,12 +52,15 @@ FrontendOptions run_frontend_options(Run *r)
 
 bool run_passes(Run *r, Unit *u, const char *stop_after, PipelineReport *out_report)
 {
-    PipelineOptions p = { .stop_after = stop_after, .print_after = option_value(&r->options, OPT_PRINT_AFTER, NULL),
-                          .print_to = stdout, .verify = true };
+    PipelineOptions p = { .stop_after = stop_after,
+                          .print_after = option_value(&r->options, OPT_PRINT_AFTER, NULL),
+                          .print_to = stdout,
+                          .verify = true };
     return pipeline_run(u, &p, out_report);
 }
 
-Unit *run_load(Run *r, const char *path, const FrontendOptions *options, const char *stop_after, PipelineReport *out_report)
+Unit *run_load(Run *r, const char *path, const FrontendOptions *options, const char *stop_after,
+               PipelineReport *out_report)
 {
     Unit *u = frontend_load(r->cx, path, options);
     return u && !r->cx->errors && run_passes(r, u, stop_after, out_report) ? u : NULL;
@@ -66,7 +71,8 @@ bool run_target(Run *r, const char *otherwise, Target *out_target)
     const char *name = option_value(&r->options, OPT_MARCH, otherwise);
     if (target_parse(name, out_target))
         return true;
-    fprintf(stderr, "%s: no target `%s`: native, x86-64, x86-64-v2, x86-64-v3 or x86-64-v4\n", tool(r), name);
+    fprintf(stderr, "%s: no target `%s`: native, x86-64, x86-64-v2, x86-64-v3 or x86-64-v4\n",
+            tool(r), name);
     return false;
 }
 

@@ -27,8 +27,10 @@ typedef struct {
 const char *run_file(Run *r, uint32_t verb_words);
 /* The frontend's options from -D, --set, --seed, --model. */
 FrontendOptions run_frontend_options(Run *r);
-/* Loads the file and runs the passes up to `stop_after` (NULL: all). NULL: diagnostics wait in r->cx. */
-Unit *run_load(Run *r, const char *path, const FrontendOptions *options, const char *stop_after, PipelineReport *out_report);
+/* Loads the file and runs the passes up to `stop_after` (NULL: all). NULL: diagnostics wait in
+ * r->cx. */
+Unit *run_load(Run *r, const char *path, const FrontendOptions *options, const char *stop_after,
+               PipelineReport *out_report);
 /* The passes alone, on a Unit that the frontend made. */
 bool run_passes(Run *r, Unit *u, const char *stop_after, PipelineReport *out_report);
 /* The target of --march, or `otherwise`. False with a message. */

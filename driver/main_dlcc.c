@@ -15,7 +15,8 @@ static const Verb verbs[] = {
     { "build", "compile to .so .a .o .h (also: dlcc FILE -o ...)", verb_build },
     { "check", "parse, names, types, shapes", verb_check },
     { "explain", "an error code or an operation; `ops`: all, as tested", verb_explain },
-    { "inspect", "entries, parameters, memory, kernels; or the tensors of a .safetensors file", verb_inspect },
+    { "inspect", "entries, parameters, memory, kernels; or the tensors of a .safetensors file",
+      verb_inspect },
     { "fmt", "format .dl files in place; `-` for standard input", verb_fmt },
 };
 

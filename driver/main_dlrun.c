@@ -4,7 +4,8 @@
 static const char usage[] =
     "dlrun: trains, evaluates and runs the models of .dl files\n"
     "\n"
-    "  dlrun train lenet.dl                 trains; saves lenet.safetensors each epoch and on Ctrl-C\n"
+    "  dlrun train lenet.dl                 trains; saves lenet.safetensors each epoch and on "
+    "Ctrl-C\n"
     "  dlrun train lenet.dl --resume        goes on where it stopped, with the same bits\n"
     "  dlrun train lenet.dl --set lr=1e-3 --require 'accuracy>=0.88'\n"
     "  dlrun eval lenet.dl                  the metrics of the recipe\n"

@@ -1,4 +1,5 @@
-/* options.c: reads a command line by the table in options.def, the one source of getopt_long's list and of the help. */
+/* options.c: reads a command line by the table in options.def, the one source of getopt_long's list
+ * and of the help. */
 #include "driver/options.h"
 
 #include <errno.h>
@@ -31,7 +32,8 @@ static bool read_words(Arena *a, const char *path, Words *out)
     size_t n = fread(text, 1, MAX_ARGUMENT_FILE, f);
     fclose(f);
     text[n] = 0;
-    for (char *save = NULL, *w = strtok_r(text, " \t\r\n", &save); w; w = strtok_r(NULL, " \t\r\n", &save))
+    for (char *save = NULL, *w = strtok_r(text, " \t\r\n", &save); w;
+         w = strtok_r(NULL, " \t\r\n", &save))
         if (out->n < MAX_WORDS)
             vec_push(a, out, w);
     return true;
@@ -42,7 +44,8 @@ static bool gather_words(Options *o, int argc, char **argv, Words *out)
     for (int i = 0; i < argc; i++)
         if (i && argv[i][0] == '@') {
             if (!read_words(o->arena, argv[i] + 1, out)) {
-                fprintf(stderr, "%s: cannot read %s: %s\n", tool_name(o->tool), argv[i] + 1, strerror(errno));
+                fprintf(stderr, "%s: cannot read %s: %s\n", tool_name(o->tool), argv[i] + 1,
+                        strerror(errno));
                 return false;
             }
         } else {
@@ -81,7 +84,8 @@ bool options_parse(Options *o, Arena *arena, unsigned tool, int argc, char **arg
         const OptionRow *r = &option_rows[id];
         if (!(r->tools & tool))
             continue;
-        longs[n++] = (struct option){ r->name, r->argument ? required_argument : no_argument, NULL, 256 + id };
+        longs[n++] = (struct option){ r->name, r->argument ? required_argument : no_argument, NULL,
+                                      256 + id };
         if (r->letter)
             shorts[at++] = r->letter;
         if (r->letter && r->argument)
@@ -125,8 +129,8 @@ bool option_number(const Options *o, OptionId id, long long low, long long high,
     errno = 0;
     long long n = strtoll(text, &end, 10);
     if (errno || end == text || *end || n < low || n > high) {
-        fprintf(stderr, "%s: --%s takes a whole number from %lld to %lld, not `%s`\n", tool_name(o->tool),
-                option_rows[id].name, low, high, text);
+        fprintf(stderr, "%s: --%s takes a whole number from %lld to %lld, not `%s`\n",
+                tool_name(o->tool), option_rows[id].name, low, high, text);
         return false;
     }
     *inout_n = n;
@@ -142,7 +146,8 @@ void options_print(FILE *out, unsigned tool)
         char left[48], letter[8] = "    ";
         if (r->letter)
             snprintf(letter, sizeof letter, "-%c, ", r->letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, r->name, r->argument ? " " : "", r->argument ? r->argument : "");
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, r->name, r->argument ? " " : "",
+                 r->argument ? r->argument : "");
         fprintf(out, "  %-30s %s\n", left, r->help);
     }
 }

@@ -34,13 +34,16 @@ typedef struct {
     VEC(const char *) words;           /* what is not an option */
 } Options;
 
-/* Reads argv, with `@file` arguments replaced by the file's words. On a mistake prints one line to stderr and returns false: exit 2. */
+/* Reads argv, with `@file` arguments replaced by the file's words. On a mistake prints one line to
+ * stderr and returns false: exit 2. */
 bool options_parse(Options *o, Arena *arena, unsigned tool, int argc, char **argv);
 /* Whether the option was given; its last value, or `otherwise`. */
 bool option_given(const Options *o, OptionId id);
 const char *option_value(const Options *o, OptionId id, const char *otherwise);
-/* The option as a whole number in [low, high]; false, with a message, when it is none. Unchanged when not given. */
-bool option_number(const Options *o, OptionId id, long long low, long long high, long long *inout_n);
+/* The option as a whole number in [low, high]; false, with a message, when it is none. Unchanged
+ * when not given. */
+bool option_number(const Options *o, OptionId id, long long low, long long high,
+                   long long *inout_n);
 /* The options of a tool, a line each. */
 void options_print(FILE *out, unsigned tool);
 

@@ -17,14 +17,17 @@ int verb_check(Run *r)
     FrontendOptions o = run_frontend_options(r);
     Unit *u = run_load(r, path, &o, "autodiff", NULL);
     int code = run_finish(r);
-    if (u && !code && !option_given(&r->options, OPT_QUIET) && !option_given(&r->options, OPT_JSON)) {
+    if (u && !code && !option_given(&r->options, OPT_QUIET) &&
+        !option_given(&r->options, OPT_JSON)) {
         int64_t parameters = 0;
         for (uint32_t i = 0; i < u->tensors.n; i++) {
             int64_t n = 0;
-            if (u->tensors.at[i].kind == TENSOR_PARAM && shape_elements(&u->tensors.at[i].shape, &n))
+            if (u->tensors.at[i].kind == TENSOR_PARAM &&
+                shape_elements(&u->tensors.at[i].shape, &n))
                 parameters += n;
         }
-        fprintf(stderr, "%s: %s is right: %u entries, %lld parameters\n", path, u->name, u->entries.n, (long long)parameters);
+        fprintf(stderr, "%s: %s is right: %u entries, %lld parameters\n", path, u->name,
+                u->entries.n, (long long)parameters);
     }
     return code;
 }
@@ -35,8 +38,11 @@ static int explain_op(const OpDef *d)
     if (d->max_in != d->min_in)
         printf(d->max_in == 255 ? " or more" : " to %u", d->max_in);
     for (const AttrDecl *a = d->attrs; a && a->name; a++)
-        printf("%s%s%s", a == d->attrs ? "\narguments: " : ", ", a->name, a->required ? "" : " (optional)");
-    printf("\nderivative: %s\n", d->grad || d->expand ? "yes" : d->zero_grad ? "zero by definition" : "none");
+        printf("%s%s%s", a == d->attrs ? "\narguments: " : ", ", a->name,
+               a->required ? "" : " (optional)");
+    printf("\nderivative: %s\n", d->grad || d->expand ? "yes"
+                                 : d->zero_grad       ? "zero by definition"
+                                                      : "none");
     return 0;
 }
 
@@ -57,7 +63,8 @@ int verb_explain(Run *r)
     }
     if (op_find(word) != OP_COUNT)
         return explain_op(op_defs[op_find(word)]);
-    fprintf(stderr, "dlcc: no error code and no operation `%s`. `dlcc explain` lists the codes.\n", word);
+    fprintf(stderr, "dlcc: no error code and no operation `%s`. `dlcc explain` lists the codes.\n",
+            word);
     return EXIT_USAGE;
 }
 
@@ -66,7 +73,8 @@ static bool replace_file(Run *r, const char *path, const char *text)
 {
     const char *temporary = arena_printf(r->arena, "%s.tmp%ld", path, (long)getpid());
     FILE *f = fopen(temporary, "wb");
-    bool ok = f && fwrite(text, 1, strlen(text), f) == strlen(text) && !fflush(f) && !fsync(fileno(f));
+    bool ok =
+        f && fwrite(text, 1, strlen(text), f) == strlen(text) && !fflush(f) && !fsync(fileno(f));
     if (f && fclose(f))
         ok = false;
     if (ok && !rename(temporary, path))

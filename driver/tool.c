@@ -21,7 +21,8 @@ static const Verb *find_verb(const Verb *verbs, uint32_t n, const char *word)
     return NULL;
 }
 
-static int dispatch(Run *r, const char *usage, const Verb *verbs, uint32_t n, int (*otherwise)(Run *r))
+static int dispatch(Run *r, const char *usage, const Verb *verbs, uint32_t n,
+                    int (*otherwise)(Run *r))
 {
     const char *name = r->options.tool == DLCC ? "dlcc" : "dlrun";
     if (option_given(&r->options, OPT_HELP)) {
@@ -46,11 +47,13 @@ static int dispatch(Run *r, const char *usage, const Verb *verbs, uint32_t n, in
     for (uint32_t i = 0; i < n && i < 32; i++)
         names[i] = verbs[i].name;
     const char *near = diag_nearest(word, names, n < 32 ? n : 32);
-    fprintf(stderr, "%s: no verb `%s`%s%s%s\n", name, word, near ? "; did you mean `" : "", near ? near : "", near ? "`?" : "");
+    fprintf(stderr, "%s: no verb `%s`%s%s%s\n", name, word, near ? "; did you mean `" : "",
+            near ? near : "", near ? "`?" : "");
     return EXIT_USAGE;
 }
 
-int tool_main(unsigned tool, const char *usage, const Verb *verbs, uint32_t n_verbs, int (*otherwise)(Run *r), int argc, char **argv)
+int tool_main(unsigned tool, const char *usage, const Verb *verbs, uint32_t n_verbs,
+              int (*otherwise)(Run *r), int argc, char **argv)
 {
     Run r = { .arena = arena_new(), .cx = compiler_new() };
     int code = EXIT_USAGE;

@@ -1,4 +1,5 @@
-/* verbs.h: what dlcc and dlrun can be told to do. Each verb is a function from a Run to an exit code; its first word is the verb. */
+/* verbs.h: what dlcc and dlrun can be told to do. Each verb is a function from a Run to an exit
+ * code; its first word is the verb. */
 #ifndef DLCC_DRIVER_VERBS_H
 #define DLCC_DRIVER_VERBS_H
 #include "driver/load.h"
@@ -20,10 +21,13 @@ int verb_infer(Run *r);
 int verb_bench(Run *r);
 int verb_gradcheck(Run *r);
 
-/* Leaves the entries of `list` (NULL: all but those of the data) in u, before its passes run. An exit code, 0 when done. */
+/* Leaves the entries of `list` (NULL: all but those of the data) in u, before its passes run. An
+ * exit code, 0 when done. */
 int entries_select(Run *r, Unit *u, const char *list);
 
-/* The shared main: options, --help, --version, the verb. `otherwise` is run when the first word is no verb (dlcc FILE), or NULL. */
-int tool_main(unsigned tool, const char *usage, const Verb *verbs, uint32_t n_verbs, int (*otherwise)(Run *r), int argc, char **argv);
+/* The shared main: options, --help, --version, the verb. `otherwise` is run when the first word is
+ * no verb (dlcc FILE), or NULL. */
+int tool_main(unsigned tool, const char *usage, const Verb *verbs, uint32_t n_verbs,
+              int (*otherwise)(Run *r), int argc, char **argv);
 
 #endif

@@ -1,4 +1,5 @@
-/* arena.c: bump allocation in blocks of growing size. Needs nothing, gives arenas and growable arrays. */
+/* arena.c: bump allocation in blocks of growing size. Needs nothing, gives arenas and growable
+ * arrays. */
 #include "ir/arena.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
-/* compiler.c: sources, locations and diagnostics of one compilation. Diagnostics are collected here and printed elsewhere
- * (frontend/), since a location in an op's type rule and one in the parser must look the same to the user. */
+/* compiler.c: sources, locations and diagnostics of one compilation. Diagnostics are collected here
+ * and printed elsewhere (frontend/), since a location in an op's type rule and one in the parser
+ * must look the same to the user. */
 #include "ir/compiler.h"
 
 #include <stdlib.h>
@@ -12,7 +13,8 @@ const DiagRow diag_rows[DIAG_COUNT] = {
 #undef DIAG
 };
 
-/* Open addressing: ids, 0 is free; cap is a power of two, at least twice the number of locations. */
+/* Open addressing: ids, 0 is free; cap is a power of two, at least twice the number of locations.
+ */
 typedef struct {
     LocId *at;
     uint32_t cap;
@@ -41,7 +43,8 @@ void compiler_free(Compiler *cx)
 
 uint32_t compiler_add_source(Compiler *cx, const char *path, const char *text, size_t size)
 {
-    Source s = { arena_strndup(cx->arena, path, strlen(path)), text ? arena_strndup(cx->arena, text, size) : NULL, size };
+    Source s = { arena_strndup(cx->arena, path, strlen(path)),
+                 text ? arena_strndup(cx->arena, text, size) : NULL, size };
     vec_push(cx->arena, &cx->sources, s);
     return cx->sources.n - 1;
 }
@@ -59,8 +62,9 @@ static LocId *loc_slot(const Compiler *cx, const LocIndex *index, const Loc *loc
     uint32_t i = (uint32_t)(hash >> 32) & (index->cap - 1);
     for (;; i = (i + 1) & (index->cap - 1)) {
         const Loc *o = &cx->locs.at[index->at[i]];
-        if (!index->at[i] || (o->file == loc->file && o->begin == loc->begin && o->end == loc->end &&
-                              o->parent == loc->parent && same_owner(o->owner, loc->owner)))
+        if (!index->at[i] ||
+            (o->file == loc->file && o->begin == loc->begin && o->end == loc->end &&
+             o->parent == loc->parent && same_owner(o->owner, loc->owner)))
             return &index->at[i];
     }
 }
@@ -175,7 +179,8 @@ const DiagRow *diag_find(const char *code)
     return NULL;
 }
 
-/* Damerau-Levenshtein distance of short names, one row at a time; names beyond 63 bytes are never near. */
+/* Damerau-Levenshtein distance of short names, one row at a time; names beyond 63 bytes are never
+ * near. */
 static size_t edit_distance(const char *a, const char *b)
 {
     size_t n = strlen(a), m = strlen(b), before[64], row[64], next[64];
@@ -192,7 +197,8 @@ static size_t edit_distance(const char *a, const char *b)
                 best = row[j] + 1;
             if (next[j - 1] + 1 < best)
                 best = next[j - 1] + 1;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best)
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                before[j - 2] + 1 < best)
                 best = before[j - 2] + 1;
             next[j] = best;
         }

@@ -1,4 +1,5 @@
-/* compiler.h: what every stage of one compilation shares: the arena, the sources, locations, and the diagnostics found so far.
+/* compiler.h: what every stage of one compilation shares: the arena, the sources, locations, and
+ * the diagnostics found so far.
  *
  * Nothing here is global: two compilations in one process do not meet. */
 #ifndef DLCC_IR_COMPILER_H
@@ -7,8 +8,9 @@
 
 #include <stdbool.h>
 
-/* A location is a range of bytes in a source, and a chain: a node made inside a layer knows where the layer stands, where it
- * was instantiated, and from where it was called. LocId 0 is nowhere. Interned, so that equal chains are one id. */
+/* A location is a range of bytes in a source, and a chain: a node made inside a layer knows where
+ * the layer stands, where it was instantiated, and from where it was called. LocId 0 is nowhere.
+ * Interned, so that equal chains are one id. */
 typedef uint32_t LocId;
 typedef struct {
     uint32_t file;        /* index into Compiler.sources */
@@ -23,8 +25,9 @@ typedef struct {
     size_t size;
 } Source;
 
-/* Codes of diag.def, by family: E01 lexical, E02 syntax, E03 shape and dtype, E04 names and parameters, E05 differentiation,
- * E06 data, E07 ONNX, E08 code generation and link, E09 run time; W likewise. */
+/* Codes of diag.def, by family: E01 lexical, E02 syntax, E03 shape and dtype, E04 names and
+ * parameters, E05 differentiation, E06 data, E07 ONNX, E08 code generation and link, E09 run time;
+ * W likewise. */
 typedef enum {
 #define DIAG(code, exit, title, explain) DIAG_##code,
 #include "ir/diag.def"
@@ -82,13 +85,15 @@ void loc_line_column(const Compiler *cx, LocId loc, uint32_t *out_line, uint32_t
 /* "lenet.dl:7:20", or "" for nowhere. */
 const char *loc_text(Compiler *cx, LocId loc);
 
-/* Records a diagnostic and returns its index, to which parts may be added. A diagnostic equal in code, place and message
- * to an earlier one is recorded once (instantiation repeats bodies); parts added to it again are dropped. */
+/* Records a diagnostic and returns its index, to which parts may be added. A diagnostic equal in
+ * code, place and message to an earlier one is recorded once (instantiation repeats bodies); parts
+ * added to it again are dropped. */
 uint32_t diag_report(Compiler *cx, DiagCode code, LocId loc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void diag_add(Compiler *cx, uint32_t diag, DiagPartKind kind, LocId loc, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-/* The exit code the recorded errors lead to: 0 when there are none; unsupported (4) only when all errors are of that kind. */
+/* The exit code the recorded errors lead to: 0 when there are none; unsupported (4) only when all
+ * errors are of that kind. */
 int diag_exit_code(const Compiler *cx);
 /* The row of a code as written ("E0312", any case), or NULL. */
 const DiagRow *diag_find(const char *code);

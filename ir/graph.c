@@ -1,7 +1,7 @@
 /* graph.c: units, graphs, and the one function through which every node is made.
  *
- * graph_emit infers, folds and interns. Folding happens here and not in a pass so that no stage can produce a graph with
- * the work left undone, and so that autodiff may emit naively. */
+ * graph_emit infers, folds and interns. Folding happens here and not in a pass so that no stage can
+ * produce a graph with the work left undone, and so that autodiff may emit naively. */
 #include "ir/graph.h"
 
 #include "ir/op.h"
@@ -63,7 +63,8 @@ uint32_t unit_intern_shape(Unit *u, const Shape *s)
 {
     Shape clean = { .rank = s->rank };
     memcpy(clean.dim, s->dim, s->rank * sizeof(Dim));
-    InternEntry **bucket = (InternEntry **)u->shape_index + hash_bytes(0, &clean, sizeof clean) % INTERN_BUCKETS;
+    InternEntry **bucket =
+        (InternEntry **)u->shape_index + hash_bytes(0, &clean, sizeof clean) % INTERN_BUCKETS;
     for (InternEntry *e = *bucket; e; e = e->next)
         if (shape_equal(&u->shapes.at[e->id], &clean))
             return e->id;
@@ -183,8 +184,10 @@ const AttrValue *graph_attr(const Graph *g, NodeId id, const char *name)
     return NULL;
 }
 
-/* Given attributes followed by the declared defaults. False when a required one is missing or a kind differs. */
-static bool complete_attrs(const OpDef *def, const AttrValue *given, uint32_t n, AttrValue *out, uint32_t *out_n)
+/* Given attributes followed by the declared defaults. False when a required one is missing or a
+ * kind differs. */
+static bool complete_attrs(const OpDef *def, const AttrValue *given, uint32_t n, AttrValue *out,
+                           uint32_t *out_n)
 {
     uint32_t i = 0;
     for (const AttrDecl *d = def->attrs; d && d->name; d++, i++) {
@@ -212,7 +215,8 @@ static bool complete_attrs(const OpDef *def, const AttrValue *given, uint32_t n,
     return n <= i;
 }
 
-static uint64_t node_hash(Op op, const NodeId *in, uint32_t n, uint32_t attrs, uint32_t shape, Dtype dtype)
+static uint64_t node_hash(Op op, const NodeId *in, uint32_t n, uint32_t attrs, uint32_t shape,
+                          Dtype dtype)
 {
     uint64_t h = hash_bytes(op * 31u + dtype, in, n * sizeof *in);
     h = hash_bytes(h, &attrs, sizeof attrs);
@@ -226,7 +230,8 @@ static void rehash(Graph *g)
     g->buckets = arena_new_array(a, uint32_t, g->bucket_count);
     for (NodeId id = 0; id < g->nodes.n; id++) {
         const Node *n = &g->nodes.at[id];
-        uint64_t h = node_hash((Op)n->op, n->count ? g->operands.at + n->first : NULL, n->count, n->attrs, n->shape, (Dtype)n->dtype);
+        uint64_t h = node_hash((Op)n->op, n->count ? g->operands.at + n->first : NULL, n->count,
+                               n->attrs, n->shape, (Dtype)n->dtype);
         uint32_t *bucket = &g->buckets[h % g->bucket_count];
         g->chain[id] = *bucket;
         *bucket = id + 1;
@@ -239,8 +244,8 @@ static NodeId append_node(Graph *g, Node node, const NodeId *in)
     uint64_t h = node_hash((Op)node.op, in, node.count, node.attrs, node.shape, (Dtype)node.dtype);
     for (uint32_t e = g->buckets[h % g->bucket_count]; e; e = g->chain[e - 1]) {
         const Node *o = &g->nodes.at[e - 1];
-        if (o->op == node.op && o->dtype == node.dtype && o->shape == node.shape && o->attrs == node.attrs &&
-            o->count == node.count &&
+        if (o->op == node.op && o->dtype == node.dtype && o->shape == node.shape &&
+            o->attrs == node.attrs && o->count == node.count &&
             (!node.count || !memcmp(g->operands.at + o->first, in, node.count * sizeof *in)))
             return e - 1;
     }
@@ -258,8 +263,10 @@ static NodeId append_node(Graph *g, Node node, const NodeId *in)
     return id;
 }
 
-/* All operands constant and the result small: the reference computes it, rounded once to the result's type. */
-static NodeId fold_constant(Graph *g, Op op, const NodeId *in, uint32_t n, NodeId unfolded, const Shape *shape, Dtype dtype)
+/* All operands constant and the result small: the reference computes it, rounded once to the
+ * result's type. */
+static NodeId fold_constant(Graph *g, Op op, const NodeId *in, uint32_t n, NodeId unfolded,
+                            const Shape *shape, Dtype dtype)
 {
     const OpDef *def = op_defs[op];
     int64_t count;
@@ -275,7 +282,8 @@ static NodeId fold_constant(Graph *g, Op op, const NodeId *in, uint32_t n, NodeI
     Arena *a = arena_new();
     Value *values = arena_new_array(a, Value, n), out = value_new(a, dtype, shape, 1);
     for (uint32_t i = 0; i < n; i++)
-        values[i] = value_from_bytes(a, graph_dtype(g, in[i]), graph_shape(g, in[i]), graph_attr(g, in[i], "data")->data);
+        values[i] = value_from_bytes(a, graph_dtype(g, in[i]), graph_shape(g, in[i]),
+                                     graph_attr(g, in[i], "data")->data);
     Ref q = { .g = g, .node = unfolded, .arena = a, .in = values, .n = n, .batch = 1, .out = &out };
     def->ref(&q);
     size_t bytes = (size_t)count * dtype_size(dtype);
@@ -287,7 +295,8 @@ static NodeId fold_constant(Graph *g, Op op, const NodeId *in, uint32_t n, NodeI
     return folded;
 }
 
-NodeId graph_emit(Graph *g, Op op, const NodeId *in, uint32_t n, const AttrValue *attrs, uint32_t n_attrs)
+NodeId graph_emit(Graph *g, Op op, const NodeId *in, uint32_t n, const AttrValue *attrs,
+                  uint32_t n_attrs)
 {
     const OpDef *def = op_defs[op];
     AttrValue full[16];
@@ -298,13 +307,14 @@ NodeId graph_emit(Graph *g, Op op, const NodeId *in, uint32_t n, const AttrValue
             return NODE_NONE;
         }
     if (n < def->min_in || (def->max_in != 255 && n > def->max_in)) {
-        diag_report(g->unit->cx, DIAG_E0301, g->loc, "`%s` takes %u operand%s, not %u", def->name, def->min_in,
-                    def->min_in == 1 ? "" : "s", n);
+        diag_report(g->unit->cx, DIAG_E0301, g->loc, "`%s` takes %u operand%s, not %u", def->name,
+                    def->min_in, def->min_in == 1 ? "" : "s", n);
         g->failed = true;
         return NODE_NONE;
     }
     if (!complete_attrs(def, attrs, n_attrs, full, &n_full)) {
-        diag_report(g->unit->cx, DIAG_E0302, g->loc, "`%s` lacks an argument or has one of another kind", def->name);
+        diag_report(g->unit->cx, DIAG_E0302, g->loc,
+                    "`%s` lacks an argument or has one of another kind", def->name);
         g->failed = true;
         return NODE_NONE;
     }

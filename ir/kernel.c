@@ -1,5 +1,5 @@
-/* kernel.c: affine expressions, and kernels as text. The text is complete: equal texts are equal kernels (it keys the cache
- * of objects), so that nothing that matters may be left out of it. */
+/* kernel.c: affine expressions, and kernels as text. The text is complete: equal texts are equal
+ * kernels (it keys the cache of objects), so that nothing that matters may be left out of it. */
 #include "ir/kernel.h"
 
 #include <stdio.h>
@@ -44,7 +44,8 @@ static void put_access(FILE *out, const KernelAccess *a)
     fprintf(out, "b%u[", a->buffer);
     put_affine(out, &a->offset);
     if (a->index != INST_NONE)
-        fprintf(out, " + %%%u*%lld of %lld", a->index, (long long)a->index_stride, (long long)a->index_extent);
+        fprintf(out, " + %%%u*%lld of %lld", a->index, (long long)a->index_stride,
+                (long long)a->index_extent);
     fputs("]", out);
     for (uint32_t i = 0; i < a->guards.n; i++) {
         const KernelGuard *g = &a->guards.at[i];
@@ -89,7 +90,8 @@ static void put_inst(FILE *out, const KernelStage *s, uint32_t id)
     case INST_ACC: fprintf(out, "acc %lld", (long long)i->i); break;
     case INST_UNIT_VALUE: fprintf(out, "unit stage %u %%%u", i->access, i->a); break;
     case INST_RANDOM:
-        fprintf(out, "random %%%u, %%%u, %%%u site %llu word %u", i->a, i->b, i->c, (unsigned long long)i->site, i->access);
+        fprintf(out, "random %%%u, %%%u, %%%u site %llu word %u", i->a, i->b, i->c,
+                (unsigned long long)i->site, i->access);
         break;
     }
     fprintf(out, " : %s\n", dtype_name(i->dtype));
@@ -123,7 +125,8 @@ static void put_stage(FILE *out, const KernelStage *s, uint32_t number)
     }
     for (uint32_t i = 0; i < s->stores.n; i++) {
         const KernelStore *t = &s->stores.at[i];
-        fprintf(out, "      %s %s ", t->in_body ? "body" : "post", t->kind == STORE_ADD ? "add" : "store");
+        fprintf(out, "      %s %s ", t->in_body ? "body" : "post",
+                t->kind == STORE_ADD ? "add" : "store");
         put_access(out, &s->accesses.at[t->access]);
         fprintf(out, ", %%%u\n", t->value);
     }

@@ -1,22 +1,25 @@
-/* kernel.h: the loop-nest IR, between the tensor graph and machine code. No LLVM types, no tensor ops.
+/* kernel.h: the loop-nest IR, between the tensor graph and machine code. No LLVM types, no tensor
+ * ops.
  *
  *   Kernel
- *     axes[0 .. grid)            the grid: parallel. A *unit* is one index of axes 0..grid-2 and a block of `block` consecutive
- *                                values of the last grid axis; units are numbered row-major and run in any order.
- *     stages[]                   run in order for each unit:
- *       NEST:     for free axes: { acc = init; for reduced axes: body; post }
- *       CONTRACT: acc[m, n] = sum over k of a * b for all free axes; post for each (m, n)
+ *     axes[0 .. grid)            the grid: parallel. A *unit* is one index of axes 0..grid-2 and a
+ * block of `block` consecutive values of the last grid axis; units are numbered row-major and run
+ * in any order. stages[]                   run in order for each unit: NEST:     for free axes: {
+ * acc = init; for reduced axes: body; post } CONTRACT: acc[m, n] = sum over k of a * b for all free
+ * axes; post for each (m, n)
  *
- * A stage's body is SSA over scalars: instruction i reads instructions before it. Its reductions fold instruction values
- * over the reduced axes; `post` continues the same SSA list and may read the accumulators (ACC). A stage without free axes
- * leaves its post values as scalars of the unit, which later stages read with UNIT_VALUE.
- * Memory is reached through accesses: element offset affine in the axes, optional guards, optional index.
- * What each kernel does to the bits is fixed by this text and the target, never by the number of threads.
+ * A stage's body is SSA over scalars: instruction i reads instructions before it. Its reductions
+ * fold instruction values over the reduced axes; `post` continues the same SSA list and may read
+ * the accumulators (ACC). A stage without free axes leaves its post values as scalars of the unit,
+ * which later stages read with UNIT_VALUE. Memory is reached through accesses: element offset
+ * affine in the axes, optional guards, optional index. What each kernel does to the bits is fixed
+ * by this text and the target, never by the number of threads.
  *
- * One axis of the kernel (`vector`) is vectorised: either the last grid axis (lanes are neighbouring units' elements, scalars
- * of the unit are vectors) or the last axis of each stage that has axes; -2 asks for scalar code (an indexed store whose
- * index varies along every axis). A kernel with indexed loads has a u32 operand `status`, where it stores 1 when an index
- * was out of range. */
+ * One axis of the kernel (`vector`) is vectorised: either the last grid axis (lanes are
+ * neighbouring units' elements, scalars of the unit are vectors) or the last axis of each stage
+ * that has axes; -2 asks for scalar code (an indexed store whose index varies along every axis). A
+ * kernel with indexed loads has a u32 operand `status`, where it stores 1 when an index was out of
+ * range. */
 #ifndef DLCC_IR_KERNEL_H
 #define DLCC_IR_KERNEL_H
 #include "ir/graph.h"
@@ -47,9 +50,11 @@ typedef uint32_t InstId;
 typedef struct {
     uint32_t buffer;   /* index into Kernel.buffers */
     Affine offset;     /* in elements */
-    VEC(KernelGuard) guards; /* loads: outside gives 0 and touches nothing; stores: outside stores nothing */
-    InstId index;      /* INST_NONE, or an i64 instruction added as index * index_stride; it is in [0, index_extent) or, on a load,
-                          gives 0 and sets the sticky status; on a store or add, is skipped */
+    VEC(KernelGuard)
+    guards;       /* loads: outside gives 0 and touches nothing; stores: outside stores nothing */
+    InstId index; /* INST_NONE, or an i64 instruction added as index * index_stride; it is in [0,
+                     index_extent) or, on a load, gives 0 and sets the sticky status; on a store or
+                     add, is skipped */
     int64_t index_stride, index_extent;
 } KernelAccess;
 
@@ -62,7 +67,8 @@ typedef enum {
     INST_SCALAR,     /* op on a, b, c; for CAST the operand's dtype is the source */
     INST_ACC,        /* post only: accumulator number i.acc of this stage */
     INST_UNIT_VALUE, /* instruction `a` of stage `stage`, which has no free axes and ran before */
-    INST_RANDOM,     /* u32 word number `word` of the Philox block (counter = a as i64 element, b = u64 step, `site`; key = c u64 seed) */
+    INST_RANDOM, /* u32 word number `word` of the Philox block (counter = a as i64 element, b = u64
+                    step, `site`; key = c u64 seed) */
 } InstKind;
 
 typedef struct {
@@ -70,7 +76,8 @@ typedef struct {
     ScalarOp op;
     Dtype dtype;
     InstId a, b, c;
-    uint32_t access; /* LOAD, GUARD: index into the stage's accesses; UNIT_VALUE: stage; RANDOM: word */
+    uint32_t
+        access; /* LOAD, GUARD: index into the stage's accesses; UNIT_VALUE: stage; RANDOM: word */
     uint64_t site;
     double f;
     int64_t i;       /* CONST of integers; ACC: accumulator */
@@ -78,9 +85,16 @@ typedef struct {
     LocId loc;
 } KernelInst;
 
-/* How values are folded over reduced axes. ARGMAX keeps (value, index), ties to the lowest index, NaN wins; accumulators `i` is
- * the value's, its index is the accumulator after it. */
-typedef enum { COMBINE_SUM, COMBINE_PROD, COMBINE_MAX, COMBINE_MIN, COMBINE_ARGMAX, COMBINE_ARGMIN } Combine;
+/* How values are folded over reduced axes. ARGMAX keeps (value, index), ties to the lowest index,
+ * NaN wins; accumulators `i` is the value's, its index is the accumulator after it. */
+typedef enum {
+    COMBINE_SUM,
+    COMBINE_PROD,
+    COMBINE_MAX,
+    COMBINE_MIN,
+    COMBINE_ARGMAX,
+    COMBINE_ARGMIN
+} Combine;
 
 typedef struct {
     Combine combine;
@@ -92,18 +106,21 @@ typedef struct {
 typedef enum { STORE_SET, STORE_ADD } StoreKind;
 typedef struct {
     StoreKind kind;
-    bool in_body;     /* each point of free and reduced axes; else after the reduction, each point of the free axes */
+    bool in_body; /* each point of free and reduced axes; else after the reduction, each point of
+                     the free axes */
     uint32_t access;
     InstId value;
 } KernelStore;
 
 typedef enum { STAGE_NEST, STAGE_CONTRACT } StageKind;
 
-/* CONTRACT: C[m.., n..] = sum_k A[m.., k..] * B[n.., k..]. Free and reduced axes as listed in the stage, further axes in the
- * grid (batch axes of a batched product, in A and B and C). Axis a belongs to m when only A depends on it, to n when only B
- * does. ACC 0 in `post` is the sum, of dtype f32 or f64. `a` and `b` are LOAD instructions of the body (possibly of a narrower
- * dtype followed by CAST); nothing else is in the body. All free axes of a CONTRACT stage stand in the grid list as far as tiling
- * goes: the code generator chooses blocks of m and n, and so the units. */
+/* CONTRACT: C[m.., n..] = sum_k A[m.., k..] * B[n.., k..]. Free and reduced axes as listed in the
+ * stage, further axes in the grid (batch axes of a batched product, in A and B and C). Axis a
+ * belongs to m when only A depends on it, to n when only B does. ACC 0 in `post` is the sum, of
+ * dtype f32 or f64. `a` and `b` are LOAD instructions of the body (possibly of a narrower dtype
+ * followed by CAST); nothing else is in the body. All free axes of a CONTRACT stage stand in the
+ * grid list as far as tiling goes: the code generator chooses blocks of m and n, and so the units.
+ */
 typedef struct {
     StageKind kind;
     uint32_t free_axes[KERNEL_MAX_AXES], n_free;
@@ -138,10 +155,11 @@ typedef struct {
     double flops, bytes; /* at the maximal batch, for reports */
 } Kernel;
 
-/* What a movement op does to an index: at[i] is the index along axis i as an affine function of the kernel's axes. A move rewrites
- * the result's index into operand 0's, adding guards where the operand has no element there. When a reshape would need an axis
- * of the kernel in two parts, it sets split_axis to the kernel axis and split_inner to the inner extent, and returns false: the caller splits and
- * tries again. With split_axis -1 and false, the operand must be stored first. */
+/* What a movement op does to an index: at[i] is the index along axis i as an affine function of the
+ * kernel's axes. A move rewrites the result's index into operand 0's, adding guards where the
+ * operand has no element there. When a reshape would need an axis of the kernel in two parts, it
+ * sets split_axis to the kernel axis and split_inner to the inner extent, and returns false: the
+ * caller splits and tries again. With split_axis -1 and false, the operand must be stored first. */
 typedef struct IndexMap {
     Arena *arena;
     uint32_t rank;

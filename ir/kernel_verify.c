@@ -1,4 +1,5 @@
-/* kernel_verify.c: the rules of kernel.h, checked. What a kernel may not do is found here and not in machine code. */
+/* kernel_verify.c: the rules of kernel.h, checked. What a kernel may not do is found here and not
+ * in machine code. */
 #include "ir/kernel.h"
 
 typedef struct {
@@ -41,7 +42,8 @@ static void check_access(Check *c, uint32_t number, bool body, bool written)
     const KernelAccess *x = &c->s->accesses.at[number];
     if (!expect(c, x->buffer < c->k->buffers.n, "no such buffer"))
         return;
-    expect(c, !written || c->k->buffers.at[x->buffer].written, "a store into a buffer not marked as written");
+    expect(c, !written || c->k->buffers.at[x->buffer].written,
+           "a store into a buffer not marked as written");
     check_affine(c, &x->offset, body);
     for (uint32_t i = 0; i < x->guards.n; i++)
         check_affine(c, &x->guards.at[i].e, body);
@@ -67,7 +69,8 @@ static void check_inst(Check *c, InstId id)
             expect(c, c->k->status >= 0, "an indexed load without a status word");
         }
         if (!c->error)
-            expect(c, c->k->buffers.at[x->buffer].dtype == i->dtype, "a load of another dtype than its buffer's");
+            expect(c, c->k->buffers.at[x->buffer].dtype == i->dtype,
+                   "a load of another dtype than its buffer's");
         break;
     }
     case INST_SCALAR: {
@@ -80,10 +83,12 @@ static void check_inst(Check *c, InstId id)
     case INST_INDEX: check_affine(c, &i->affine, body); break;
     case INST_ACC:
         expect(c, !body, "an accumulator is read in the body");
-        expect(c, c->s->kind == STAGE_CONTRACT || i->i <= (int64_t)c->s->accums.n, "no such accumulator");
+        expect(c, c->s->kind == STAGE_CONTRACT || i->i <= (int64_t)c->s->accums.n,
+               "no such accumulator");
         break;
     case INST_UNIT_VALUE:
-        expect(c, i->access < c->number && !c->k->stages.at[i->access].n_free, "no such unit value");
+        expect(c, i->access < c->number && !c->k->stages.at[i->access].n_free,
+               "no such unit value");
         break;
     case INST_RANDOM:
         check_operand(c, id, i->a);
@@ -105,11 +110,13 @@ static void check_stage(Check *c)
     for (InstId i = 0; i < s->insts.n && !c->error; i++)
         check_inst(c, i);
     for (uint32_t i = 0; i < s->accums.n; i++)
-        expect(c, s->accums.at[i].value < s->body_insts, "an accumulator of a value outside the body");
+        expect(c, s->accums.at[i].value < s->body_insts,
+               "an accumulator of a value outside the body");
     for (uint32_t i = 0; i < s->stores.n && !c->error; i++) {
         const KernelStore *t = &s->stores.at[i];
         check_access(c, t->access, t->in_body, true);
-        expect(c, t->value < s->insts.n && (t->in_body == (t->value < s->body_insts) || !s->n_reduced),
+        expect(c,
+               t->value < s->insts.n && (t->in_body == (t->value < s->body_insts) || !s->n_reduced),
                "a store of a value that is not there");
     }
     if (s->kind == STAGE_CONTRACT)

@@ -34,7 +34,8 @@ const char *plan_text(Arena *a, const Plan *p)
         case PLAN_GUARD: fprintf(out, "  %3u guard", i); break;
         }
         for (uint32_t j = 0; j < t->buffers.n; j++)
-            fprintf(out, "%s %s", j ? "," : "", buffer_name(a, &p->buffers.at[t->buffers.at[j]], t->buffers.at[j]));
+            fprintf(out, "%s %s", j ? "," : "",
+                    buffer_name(a, &p->buffers.at[t->buffers.at[j]], t->buffers.at[j]));
         fputc('\n', out);
     }
     fclose(out);

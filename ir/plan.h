@@ -1,6 +1,8 @@
-/* plan.h: an entry as a list of kernels on buffers, in order, with offsets in one arena. The last form before machine code.
+/* plan.h: an entry as a list of kernels on buffers, in order, with offsets in one arena. The last
+ * form before machine code.
  *
- * Backend turns each unique Kernel into an object and each Plan into a constant table that the runtime walks. */
+ * Backend turns each unique Kernel into an object and each Plan into a constant table that the
+ * runtime walks. */
 #ifndef DLCC_IR_PLAN_H
 #define DLCC_IR_PLAN_H
 #include "ir/kernel.h"
@@ -33,7 +35,8 @@ typedef enum { PLAN_KERNEL, PLAN_CALL, PLAN_GUARD } PlanItemKind;
 typedef struct {
     PlanItemKind kind;
     uint32_t kernel;     /* into Program.kernels */
-    int64_t units;       /* KERNEL: how many to run, where the kernel serves any length; 0: as many as its grid has */
+    int64_t units; /* KERNEL: how many to run, where the kernel serves any length; 0: as many as its
+                      grid has */
     double flops, bytes; /* KERNEL: as of Kernel, of this use of it */
     const char *call;    /* CALL: the runtime's symbol */
     Dim rows;            /* CALL: how often it runs: for each matrix or row of its operands */

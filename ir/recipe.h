@@ -1,7 +1,8 @@
-/* recipe.h: the data pipeline and the training recipe of a Unit, resolved to constants and entry names.
+/* recipe.h: the data pipeline and the training recipe of a Unit, resolved to constants and entry
+ * names.
  *
- * The frontend fills it; the driver and the generated interface act on it. Anything computed per item or per step is a graph
- * (an entry), named here. */
+ * The frontend fills it; the driver and the generated interface act on it. Anything computed per
+ * item or per step is a graph (an entry), named here. */
 #ifndef DLCC_IR_RECIPE_H
 #define DLCC_IR_RECIPE_H
 #include "ir/graph.h"
@@ -63,12 +64,14 @@ typedef struct {
     const char *part;   /* "train", "test", "val", "all" */
 } DataView;
 
-/* A metric of the recipe. Its entry gives sums; the metric is a program over their means: see `finish`. */
+/* A metric of the recipe. Its entry gives sums; the metric is a program over their means: see
+ * `finish`. */
 typedef struct {
     const char *name;
     DataView on;
     const char *entry;      /* ENTRY_EVAL graph with its sums as outputs */
-    const char *finish;     /* ENTRY_EXPORT graph of scalars: from the combined sums to the value; NULL: sum 0 / weight */
+    const char *finish; /* ENTRY_EXPORT graph of scalars: from the combined sums to the value; NULL:
+                           sum 0 / weight */
     LocId loc;
 } Metric;
 
@@ -76,7 +79,8 @@ typedef struct {
     const char *name;  /* "step" or the update's name */
     const char *entry; /* ENTRY_STEP's name */
     int64_t times;
-    const char *schedule; /* ENTRY_SCHEDULE's name, or NULL when lr is inside the step's graph or constant */
+    const char *schedule; /* ENTRY_SCHEDULE's name, or NULL when lr is inside the step's graph or
+                             constant */
 } Update;
 
 typedef struct {

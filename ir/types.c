@@ -8,9 +8,10 @@ static const struct {
     const char *name;
     size_t size;
 } dtypes[DT_COUNT] = {
-    [DT_F64] = { "f64", 8 }, [DT_F32] = { "f32", 4 }, [DT_F16] = { "f16", 2 }, [DT_BF16] = { "bf16", 2 },
-    [DT_I64] = { "i64", 8 }, [DT_I32] = { "i32", 4 }, [DT_I16] = { "i16", 2 }, [DT_I8] = { "i8", 1 },
-    [DT_U64] = { "u64", 8 }, [DT_U32] = { "u32", 4 }, [DT_U16] = { "u16", 2 }, [DT_U8] = { "u8", 1 },
+    [DT_F64] = { "f64", 8 },   [DT_F32] = { "f32", 4 }, [DT_F16] = { "f16", 2 },
+    [DT_BF16] = { "bf16", 2 }, [DT_I64] = { "i64", 8 }, [DT_I32] = { "i32", 4 },
+    [DT_I16] = { "i16", 2 },   [DT_I8] = { "i8", 1 },   [DT_U64] = { "u64", 8 },
+    [DT_U32] = { "u32", 4 },   [DT_U16] = { "u16", 2 }, [DT_U8] = { "u8", 1 },
     [DT_BOOL] = { "bool", 1 },
 };
 
@@ -30,7 +31,8 @@ static const char *const scalar_names[] = {
     "floordiv", "mod", "pow", "atan2", "maximum", "minimum", "and", "or", "xor",
     "shl", "shr", "eq", "ne", "lt", "le", "gt", "ge", "select",
 };
-static_assert(sizeof scalar_names / sizeof *scalar_names == SC_COUNT, "a name for each scalar operation");
+static_assert(sizeof scalar_names / sizeof *scalar_names == SC_COUNT,
+              "a name for each scalar operation");
 
 int scalar_operands(ScalarOp op)
 {

@@ -1,7 +1,8 @@
-/* unit.h: what one compilation is about: the graphs of a model's entries, the tensors they share, and the recipe.
+/* unit.h: what one compilation is about: the graphs of a model's entries, the tensors they share,
+ * and the recipe.
  *
- * A Unit comes from a .dl model with at most one `train` block, or from an ONNX file. Everything after the frontends knows
- * only Units. */
+ * A Unit comes from a .dl model with at most one `train` block, or from an ONNX file. Everything
+ * after the frontends knows only Units. */
 #ifndef DLCC_IR_UNIT_H
 #define DLCC_IR_UNIT_H
 #include "ir/graph.h"
@@ -11,7 +12,8 @@ typedef enum {
     TENSOR_PARAM,  /* trained or frozen; saved with weights */
     TENSOR_STATE,  /* running statistics, masks; saved with weights */
     TENSOR_MOMENT, /* an optimizer's state; saved only with the training state */
-    TENSOR_STAT,   /* fitted on the data (standardize); saved with weights, written by the driver before training */
+    TENSOR_STAT,   /* fitted on the data (standardize); saved with weights, written by the driver
+                      before training */
 } TensorKind;
 
 /* A tensor that lives in the caller's context between calls. */

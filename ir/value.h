@@ -1,11 +1,13 @@
-/* value.h: values of the reference interpreter and of constants: floats as double, everything else as int64. */
+/* value.h: values of the reference interpreter and of constants: floats as double, everything else
+ * as int64. */
 #ifndef DLCC_IR_VALUE_H
 #define DLCC_IR_VALUE_H
 #include "ir/op.h"
 
 /* A zeroed value of the given type at run-time batch B. Sizes are those of a checked shape. */
 Value value_new(Arena *a, Dtype dtype, const Shape *shape, int64_t batch);
-/* Raw little-endian elements (bool: one byte, 0 or 1) to a value, and back; floats round once, ties to even; integers wrap. */
+/* Raw little-endian elements (bool: one byte, 0 or 1) to a value, and back; floats round once, ties
+ * to even; integers wrap. */
 Value value_from_bytes(Arena *a, Dtype dtype, const Shape *shape, const void *bytes);
 void value_to_bytes(const Value *v, void *out_bytes);
 /* One raw element as a double; false where a double cannot hold it. */
@@ -16,8 +18,9 @@ int64_t value_wrap(Dtype t, int64_t v);
 /* Element `at` of x as out's type into out (see CAST in scalar.h). */
 void value_cast(const Value *x, int64_t at, Value *out);
 
-/* The scalar operations on reference values (see scalar.h). Floats compute in double and are not rounded to narrower types
- * but by CAST: the reference is meant to be better than what it judges. */
+/* The scalar operations on reference values (see scalar.h). Floats compute in double and are not
+ * rounded to narrower types but by CAST: the reference is meant to be better than what it judges.
+ */
 double scalar_float(ScalarOp op, const double *in);
 int64_t scalar_int(ScalarOp op, Dtype t, const int64_t *in);
 bool scalar_compare_float(ScalarOp op, double a, double b);

@@ -1,9 +1,10 @@
 /* fuse.c: a Unit's graphs to plans of kernels.
  *
  * Needs: primitive, simple graphs. Gives: unit->program, with plans in order of execution.
- * A plan has three parts: what computes, the guard, what writes tensors. A result that updates a tensor is stored right into
- * it when everything else that needs it comes after the guard too; else it is kept in the arena and copied behind the guard.
- * Readers of a tensor's old value run before its writer; where that has no order (a swap), a copy breaks the circle. */
+ * A plan has three parts: what computes, the guard, what writes tensors. A result that updates a
+ * tensor is stored right into it when everything else that needs it comes after the guard too; else
+ * it is kept in the arena and copied behind the guard. Readers of a tensor's old value run before
+ * its writer; where that has no order (a swap), a copy breaks the circle. */
 #include "passes/fuse.h"
 
 #include "passes/pass.h"
@@ -11,11 +12,16 @@
 
 #include <string.h>
 
-static uint32_t add_buffer(Fuse *f, BufferKind kind, uint32_t index, Dtype dtype, const Shape *s, LocId loc)
+static uint32_t add_buffer(Fuse *f, BufferKind kind, uint32_t index, Dtype dtype, const Shape *s,
+                           LocId loc)
 {
     int64_t n = 0;
     shape_elements(s, &n);
-    PlanBuffer b = { .kind = kind, .index = index, .dtype = dtype, .bytes = n * (int64_t)dtype_size(dtype), .loc = loc };
+    PlanBuffer b = { .kind = kind,
+                     .index = index,
+                     .dtype = dtype,
+                     .bytes = n * (int64_t)dtype_size(dtype),
+                     .loc = loc };
     vec_push(f->arena, &f->plan->buffers, b);
     return f->plan->buffers.n - 1;
 }
@@ -34,9 +40,16 @@ static void leaf_buffer(Fuse *f, NodeId n)
     Dtype t = graph_dtype(g, n);
     uint32_t b = BUFFER_NONE;
     switch (node->op) {
-    case OP_input: b = add_buffer(f, BUFFER_INPUT, (uint32_t)graph_attr(g, n, "index")->i, t, s, node->loc); break;
-    case OP_tensor: b = add_buffer(f, BUFFER_TENSOR, (uint32_t)graph_attr(g, n, "index")->i, t, s, node->loc); break;
-    case OP_clock: b = add_buffer(f, BUFFER_CLOCK, (uint32_t)clock_field(graph_attr(g, n, "field")->s), t, s, node->loc); break;
+    case OP_input:
+        b = add_buffer(f, BUFFER_INPUT, (uint32_t)graph_attr(g, n, "index")->i, t, s, node->loc);
+        break;
+    case OP_tensor:
+        b = add_buffer(f, BUFFER_TENSOR, (uint32_t)graph_attr(g, n, "index")->i, t, s, node->loc);
+        break;
+    case OP_clock:
+        b = add_buffer(f, BUFFER_CLOCK, (uint32_t)clock_field(graph_attr(g, n, "field")->s), t, s,
+                       node->loc);
+        break;
     case OP_constant:
         b = add_buffer(f, BUFFER_CONST, 0, t, s, node->loc);
         f->plan->buffers.at[b].data = graph_attr(g, n, "data")->data;
@@ -55,7 +68,8 @@ static uint8_t *find_late(Fuse *f)
     for (uint32_t i = 0; i < g->outputs.n; i++)
         if (g->outputs.at[i].updates < 0)
             early[g->outputs.at[i].node] = 1;
-    /* What feeds an update without being one itself is needed before the guard: its kernel writes no tensor. */
+    /* What feeds an update without being one itself is needed before the guard: its kernel writes
+     * no tensor. */
     uint8_t *update = arena_alloc(f->arena, g->nodes.n);
     for (uint32_t i = 0; i < g->outputs.n; i++)
         if (g->outputs.at[i].updates >= 0)
@@ -64,7 +78,8 @@ static uint8_t *find_late(Fuse *f)
         if (!f->live[n])
             continue;
         bool inlined_early = early[n];
-        for (uint32_t i = 0; i < g->nodes.at[n].count && (inlined_early || (f->root[n] && !update[n])); i++)
+        for (uint32_t i = 0;
+             i < g->nodes.at[n].count && (inlined_early || (f->root[n] && !update[n])); i++)
             early[graph_operand(g, n, i)] = 1;
         late[n] = update[n] == 1 && !early[n] && op_defs[g->nodes.at[n].op]->lower != LOWER_NONE;
     }
@@ -77,7 +92,8 @@ static uint32_t result_buffer(Fuse *f, uint32_t output)
     for (uint32_t i = 0; i < output; i++)
         index += f->g->outputs.at[i].updates < 0;
     const Output *o = &f->g->outputs.at[output];
-    return add_buffer(f, BUFFER_OUTPUT, index, graph_dtype(f->g, o->node), graph_shape(f->g, o->node), 0);
+    return add_buffer(f, BUFFER_OUTPUT, index, graph_dtype(f->g, o->node),
+                      graph_shape(f->g, o->node), 0);
 }
 
 static uint32_t update_buffer(Fuse *f, const Output *o)
@@ -86,7 +102,8 @@ static uint32_t update_buffer(Fuse *f, const Output *o)
     return add_buffer(f, BUFFER_TENSOR, (uint32_t)o->updates, t->dtype, &t->shape, t->loc);
 }
 
-/* The order of n's axes is ours to choose: nobody outside the plan's kernels sees it. Calls want rows. */
+/* The order of n's axes is ours to choose: nobody outside the plan's kernels sees it. Calls want
+ * rows. */
 static bool in_arena(const Fuse *f, NodeId n)
 {
     return f->plan->buffers.at[f->buffer[n]].kind == BUFFER_ARENA && !f->called[n];
@@ -113,12 +130,14 @@ static void place_roots(Fuse *f, const uint8_t *late, bool *placed, const uint8_
         if (f->live[n] && f->root[n]) {
             const Shape *s = graph_shape(g, n);
             if (f->buffer[n] == BUFFER_NONE)
-                f->buffer[n] = add_buffer(f, BUFFER_ARENA, 0, graph_dtype(g, n), s, graph_node(g, n)->loc);
+                f->buffer[n] =
+                    add_buffer(f, BUFFER_ARENA, 0, graph_dtype(g, n), s, graph_node(g, n)->loc);
             layout_stored(s, in_arena(f, n) ? layout : LAYOUT_ROW_MAJOR, &f->strides[n]);
         }
 }
 
-/* Whether an instruction before the epilogue loads through access `access`: then elements are read that other units write. */
+/* Whether an instruction before the epilogue loads through access `access`: then elements are read
+ * that other units write. */
 static bool read_in_body(const KernelStage *s, uint32_t access)
 {
     for (uint32_t i = 0; i < s->body_insts; i++)
@@ -141,7 +160,8 @@ static bool disturbs_itself(const Fuse *f, const Draft *d)
         const PlanBuffer *b = &f->plan->buffers.at[d->buffers.at[a->buffer]];
         if (b->kind != BUFFER_TENSOR || (int32_t)b->index != d->writes || a == store)
             continue;
-        if (a->index != INST_NONE || a->guards.n || read_in_body(s, j) || memcmp(&a->offset, &store->offset, sizeof a->offset))
+        if (a->index != INST_NONE || a->guards.n || read_in_body(s, j) ||
+            memcmp(&a->offset, &store->offset, sizeof a->offset))
             return true;
     }
     return false;
@@ -184,7 +204,8 @@ static bool form_kernels(Fuse *f, uint8_t *no_tensor)
     f->status_buffer = add_buffer(f, BUFFER_STATUS, 0, DT_U32, &scalar, 0);
     fuse_choose_roots(f);
     place_roots(f, find_late(f), placed, no_tensor);
-    for (NodeId n = 0; n < g->nodes.n; n++) { /* all of them, even after a failure: the next attempt knows all that was asked for */
+    for (NodeId n = 0; n < g->nodes.n; n++) { /* all of them, even after a failure: the next attempt
+                                                 knows all that was asked for */
         if (!f->live[n] || !f->root[n])
             continue;
         if (!fuse_build(f, n, f->buffer[n], &f->strides[n]))
@@ -221,7 +242,8 @@ static bool writes_buffer(const Draft *d, uint32_t buffer)
     return false;
 }
 
-/* By plan buffer: some draft writes it. A buffer of a tensor that nobody writes is the value the entry began with. */
+/* By plan buffer: some draft writes it. A buffer of a tensor that nobody writes is the value the
+ * entry began with. */
 static uint8_t *find_fresh(const Fuse *f)
 {
     uint8_t *fresh = arena_alloc(f->arena, f->plan->buffers.n);
@@ -253,14 +275,15 @@ static bool is_ready(const Fuse *f, uint32_t i, const uint8_t *done, const uint8
         if (d->writes >= 0 && reads_old(f, o, d->writes, fresh))
             return false;
         for (uint32_t b = 0; b < d->buffers.n; b++)
-            if (d->buffers.at[b] != f->status_buffer && reads(d, d->buffers.at[b]) && writes_buffer(o, d->buffers.at[b]))
+            if (d->buffers.at[b] != f->status_buffer && reads(d, d->buffers.at[b]) &&
+                writes_buffer(o, d->buffers.at[b]))
                 return false;
     }
     return true;
 }
 
-/* Puts drafts in order: those before the guard first. Returns how many those are, or UINT32_MAX for a circle, whose first
- * tensor write is given up (no_tensor). */
+/* Puts drafts in order: those before the guard first. Returns how many those are, or UINT32_MAX for
+ * a circle, whose first tensor write is given up (no_tensor). */
 static uint32_t order_drafts(Fuse *f, uint8_t *no_tensor)
 {
     uint32_t n = f->drafts.n, at = 0, before = UINT32_MAX;
@@ -270,7 +293,8 @@ static uint32_t order_drafts(Fuse *f, uint8_t *no_tensor)
         for (bool moved = true; moved;) {
             moved = false;
             for (uint32_t i = 0; i < n; i++)
-                if (!done[i] && (late || f->drafts.at[i].writes < 0) && is_ready(f, i, done, fresh)) {
+                if (!done[i] && (late || f->drafts.at[i].writes < 0) &&
+                    is_ready(f, i, done, fresh)) {
                     sorted[at++] = f->drafts.at[i];
                     done[i] = 1;
                     moved = true;
@@ -282,7 +306,8 @@ static uint32_t order_drafts(Fuse *f, uint8_t *no_tensor)
     }
     for (uint32_t i = 0; i < n; i++)
         for (NodeId v = 0; !done[i] && v < f->g->nodes.n; v++)
-            if (f->drafts.at[i].writes >= 0 && f->root[v] && writes_buffer(&f->drafts.at[i], f->buffer[v])) {
+            if (f->drafts.at[i].writes >= 0 && f->root[v] &&
+                writes_buffer(&f->drafts.at[i], f->buffer[v])) {
                 no_tensor[v] = 1;
                 return UINT32_MAX;
             }
@@ -309,7 +334,9 @@ static void push_guard(Fuse *f, bool loss)
     for (uint32_t i = 0; loss && i < f->plan->buffers.n; i++)
         if (f->plan->buffers.at[i].kind == BUFFER_OUTPUT && f->plan->buffers.at[i].index == 0) {
             vec_push(f->arena, &item.buffers, i);
-            item.loc = f->g->outputs.at[0].node < f->g->nodes.n ? graph_node(f->g, f->g->outputs.at[0].node)->loc : 0;
+            item.loc = f->g->outputs.at[0].node < f->g->nodes.n
+                           ? graph_node(f->g, f->g->outputs.at[0].node)->loc
+                           : 0;
             break;
         }
     vec_push(f->arena, &f->plan->items, item);
@@ -323,7 +350,9 @@ static void push_items(Fuse *f, uint32_t before)
         if (i == before && (step || indexed))
             push_guard(f, step);
         indexed |= d->kernel && d->kernel->status >= 0;
-        PlanItem item = { .kind = d->kernel ? PLAN_KERNEL : PLAN_CALL, .call = d->call, .rows = d->rows,
+        PlanItem item = { .kind = d->kernel ? PLAN_KERNEL : PLAN_CALL,
+                          .call = d->call,
+                          .rows = d->rows,
                           .loc = d->loc };
         if (d->kernel) {
             item.units = fuse_make_flat(f, d);
@@ -347,20 +376,24 @@ bool plan_entry(Program *program, Plan *plan)
     begin_entry(&f, plan->entry->graph);
     uint8_t *no_tensor = arena_alloc(f.arena, f.g->nodes.n);
     uint32_t before = UINT32_MAX;
-    /* Each attempt stores one more value than the one before, or updates one tensor less in place. */
+    /* Each attempt stores one more value than the one before, or updates one tensor less in place.
+     */
     for (uint32_t attempt = 0; attempt <= 2 * f.g->nodes.n && before == UINT32_MAX; attempt++)
         if (form_kernels(&f, no_tensor))
             before = order_drafts(&f, no_tensor);
     if (before == UINT32_MAX)
-        return pass_internal(program->unit, plan->entry->loc, "no kernels for `%s`", plan->entry->name);
+        return pass_internal(program->unit, plan->entry->loc, "no kernels for `%s`",
+                             plan->entry->name);
     fuse_merge(&f);
     before = 0;
     while (before < f.drafts.n && f.drafts.at[before].writes < 0)
         before++;
     for (uint32_t i = 0; i < f.drafts.n; i++) {
-        const char *bad = f.drafts.at[i].kernel ? kernel_verify(f.arena, f.drafts.at[i].kernel) : NULL;
+        const char *bad =
+            f.drafts.at[i].kernel ? kernel_verify(f.arena, f.drafts.at[i].kernel) : NULL;
         if (bad)
-            return pass_internal(program->unit, f.drafts.at[i].loc, "a kernel of `%s`: %s", plan->entry->name, bad);
+            return pass_internal(program->unit, f.drafts.at[i].loc, "a kernel of `%s`: %s",
+                                 plan->entry->name, bad);
     }
     push_items(&f, before);
     return true;
@@ -374,7 +407,8 @@ static bool inner_batch(const Shape *s)
     return false;
 }
 
-/* The caller's arrays are dense: with the batch not outermost, their strides would change with B. */
+/* The caller's arrays are dense: with the batch not outermost, their strides would change with B.
+ */
 static bool must_pin(const Graph *g)
 {
     for (uint32_t i = 0; i < g->inputs.n; i++)

@@ -42,8 +42,10 @@ typedef struct Fuse {
     uint8_t *root;       /* the value is stored */
     uint8_t *forced;     /* stored because something asked for it while building */
     uint8_t *called;     /* stored in dense rows: runtime calls and some reshapes want it */
-    NodeId *anchor;      /* of a root: the reduction or contraction its kernel is built around, or NODE_NONE */
-    NodeId *below;       /* of a value in an epilogue: the operand that leads down to the anchor, or NODE_NONE */
+    NodeId *anchor;      /* of a root: the reduction or contraction its kernel is built around, or
+                            NODE_NONE */
+    NodeId *below;       /* of a value in an epilogue: the operand that leads down to the anchor, or
+                            NODE_NONE */
     uint32_t *buffer;    /* by node, of roots and leaves; BUFFER_NONE elsewhere */
     Strides *strides;    /* by node, of what has a buffer */
     uint32_t status_buffer;
@@ -53,10 +55,12 @@ typedef struct Fuse {
 
 /* Chooses f->root and f->anchor. */
 void fuse_choose_roots(Fuse *f);
-/* Whether a dot is worth the micro-kernel: it has rows, columns and a sum. Others are plain reductions of products. */
+/* Whether a dot is worth the micro-kernel: it has rows, columns and a sum. Others are plain
+ * reductions of products. */
 bool fuse_is_gemm(const Graph *g, NodeId dot);
 
-/* Builds what stores `root` into buffer `to` with these strides, as one draft or several. False: f->restart is set. */
+/* Builds what stores `root` into buffer `to` with these strides, as one draft or several. False:
+ * f->restart is set. */
 bool fuse_build(Fuse *f, NodeId root, uint32_t to, const Strides *strides);
 /* The draft that copies a stored value or a leaf into buffer `to`. */
 void fuse_build_copy(Fuse *f, NodeId node, uint32_t to, const Strides *strides);
@@ -98,14 +102,16 @@ InstId expr_value(Build *b, NodeId node, const IndexMap *map);
 /* Applies a movement op to a copy of `map`; false: b->failed is set as the op said. */
 bool expr_move(Build *b, NodeId node, const IndexMap *map, IndexMap *out_map);
 /* An access to plan buffer `buffer` at an index, as number in b->s->accesses. */
-uint32_t expr_access(Build *b, uint32_t buffer, const Strides *strides, const IndexMap *map, bool written);
+uint32_t expr_access(Build *b, uint32_t buffer, const Strides *strides, const IndexMap *map,
+                     bool written);
 InstId expr_push(Build *b, KernelInst inst);
 InstId expr_scalar(Build *b, ScalarOp op, Dtype dtype, InstId x, InstId y, InstId z);
 /* The kernel's operand number for a plan buffer. */
 uint32_t expr_operand(Build *b, uint32_t buffer, bool written);
 
-/* Collapses neighbouring axes where every access allows it, then chooses grid, block and vector axis. All axes of the stage
- * but the reduced ones are listed in s->free_axes, in the order of the result's storage. */
+/* Collapses neighbouring axes where every access allows it, then chooses grid, block and vector
+ * axis. All axes of the stage but the reduced ones are listed in s->free_axes, in the order of the
+ * result's storage. */
 void fuse_shape_nest(Build *b);
 /* The same for a contraction: axes of both operands and the result go to the grid. */
 void fuse_shape_contract(Build *b);
@@ -116,10 +122,11 @@ void fuse_shape_scatter(Build *b, const uint32_t *grid, uint32_t n_grid);
 /* Merges drafts over the same units, from the first on. */
 void fuse_merge(Fuse *f);
 
-/* Buffers of tensors and of the arena are padded so that a loop over blocks of FLAT_BLOCK elements of up to 4 bytes may end with a
- * whole block. */
+/* Buffers of tensors and of the arena are padded so that a loop over blocks of FLAT_BLOCK elements
+ * of up to 4 bytes may end with a whole block. */
 enum { FLAT_BLOCK = 64, FLAT_ALIGNMENT = 256 };
-/* Makes d's kernel one for any length, if it is a flat loop over padded buffers: the units that this length takes, else 0. */
+/* Makes d's kernel one for any length, if it is a flat loop over padded buffers: the units that
+ * this length takes, else 0. */
 int64_t fuse_make_flat(const Fuse *f, const Draft *d);
 
 #endif

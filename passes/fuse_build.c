@@ -1,7 +1,9 @@
-/* fuse_build.c: one kernel: the axes of its result, the anchor's body over further axes, the epilogue, the store.
+/* fuse_build.c: one kernel: the axes of its result, the anchor's body over further axes, the
+ * epilogue, the store.
  *
- * A kernel is built from scratch again when a reshape inside it asks for an axis in two parts: the splits found so far are
- * applied to the axes first. `value[i]` is what axis i of the result (then: reduced axis i) is in terms of the split axes. */
+ * A kernel is built from scratch again when a reshape inside it asks for an axis in two parts: the
+ * splits found so far are applied to the axes first. `value[i]` is what axis i of the result (then:
+ * reduced axis i) is in terms of the split axes. */
 #include "passes/fuse.h"
 
 #include <stdlib.h>
@@ -31,8 +33,10 @@ static const char *dot_letters(const Graph *g, NodeId dot, uint32_t side)
 static uint32_t dot_extents(const Graph *g, NodeId dot, Dim *out)
 {
     uint32_t n = 0;
-    const Shape *s = graph_shape(g, graph_operand(g, dot, 0)), *t = graph_shape(g, graph_operand(g, dot, 1));
-    const char *a = dot_letters(g, dot, 0), *b = dot_letters(g, dot, 1), *c = dot_letters(g, dot, 2);
+    const Shape *s = graph_shape(g, graph_operand(g, dot, 0)),
+                *t = graph_shape(g, graph_operand(g, dot, 1));
+    const char *a = dot_letters(g, dot, 0), *b = dot_letters(g, dot, 1),
+               *c = dot_letters(g, dot, 2);
     for (uint32_t i = 0; i < s->rank; i++)
         if (!strchr(c, a[i]))
             out[n++] = s->dim[i];
@@ -87,12 +91,15 @@ static void split_axis(Frame *f, Split split)
     insert_after(s->reduced_axes, &s->n_reduced, split.axis, added);
 }
 
-/* Axes of the result, then of the reduction, then the splits; lists in the order of the result's storage. */
+/* Axes of the result, then of the reduction, then the splits; lists in the order of the result's
+ * storage. */
 static void frame_begin(Frame *fr, Fuse *f, const Shape *shape, NodeId anchor)
 {
     Arena *a = f->arena;
     Dim reduced[MAX_RANK * 2];
-    fr->b = (Build){ .f = f, .anchor = anchor, .anchor_value = INST_NONE, .root = NODE_NONE, .split_axis = -1 };
+    fr->b = (Build){
+        .f = f, .anchor = anchor, .anchor_value = INST_NONE, .root = NODE_NONE, .split_axis = -1
+    };
     fr->b.k = arena_make(a, Kernel);
     fr->b.k->status = -1;
     vec_push(a, &fr->b.k->stages, (KernelStage){ .a = INST_NONE, .b = INST_NONE });
@@ -125,7 +132,8 @@ static bool anchor_index(Frame *fr, NodeId root, IndexMap *out_map)
     *out_map = root_map(fr);
     for (NodeId n = root; n != fr->b.anchor; n = fr->b.f->below[n]) {
         IndexMap m = *out_map;
-        if (op_defs[graph_node(fr->b.f->g, n)->op]->lower == LOWER_MOVE && !expr_move(&fr->b, n, &m, out_map))
+        if (op_defs[graph_node(fr->b.f->g, n)->op]->lower == LOWER_MOVE &&
+            !expr_move(&fr->b, n, &m, out_map))
             return false;
     }
     return true;
@@ -139,7 +147,9 @@ static IndexMap operand_map(const Frame *fr, const IndexMap *at, uint32_t side)
     const char *a = dot_letters(g, anchor, 0), *b = dot_letters(g, anchor, 1);
     uint32_t rank_a = graph_shape(g, graph_operand(g, anchor, 0))->rank;
     uint32_t rank_b = graph_shape(g, graph_operand(g, anchor, 1))->rank;
-    IndexMap m = { .rank = graph_shape(g, x)->rank, .guards.n = at->guards.n, .guards.at = at->guards.at };
+    IndexMap m = { .rank = graph_shape(g, x)->rank,
+                   .guards.n = at->guards.n,
+                   .guards.at = at->guards.at };
     for (uint32_t i = 0; i < m.rank; i++) {
         const char *r = strchr(result, mine[i]);
         if (r) {
@@ -179,7 +189,8 @@ static InstId contract_body(Frame *fr, const IndexMap *at, Dtype *out_dtype)
     Build *b = &fr->b;
     const Graph *g = b->f->g;
     IndexMap ma = operand_map(fr, at, 0), mb = operand_map(fr, at, 1);
-    InstId x = expr_value(b, graph_operand(g, b->anchor, 0), &ma), y = expr_value(b, graph_operand(g, b->anchor, 1), &mb);
+    InstId x = expr_value(b, graph_operand(g, b->anchor, 0), &ma),
+           y = expr_value(b, graph_operand(g, b->anchor, 1), &mb);
     if (b->failed)
         return INST_NONE;
     if (b->s->kind == STAGE_CONTRACT) {
@@ -187,13 +198,18 @@ static InstId contract_body(Frame *fr, const IndexMap *at, Dtype *out_dtype)
         b->s->b = y;
         return INST_NONE;
     }
-    *out_dtype = accumulator(graph_dtype(g, b->anchor)); /* of the products too: rounded once, at the end */
-    return expr_scalar(b, SC_MUL, *out_dtype, widened(b, x, *out_dtype), widened(b, y, *out_dtype), INST_NONE);
+    *out_dtype =
+        accumulator(graph_dtype(g, b->anchor)); /* of the products too: rounded once, at the end */
+    return expr_scalar(b, SC_MUL, *out_dtype, widened(b, x, *out_dtype), widened(b, y, *out_dtype),
+                       INST_NONE);
 }
 
 static Combine combine_of(ScalarOp op)
 {
-    return op == SC_MUL ? COMBINE_PROD : op == SC_MAXIMUM ? COMBINE_MAX : op == SC_MINIMUM ? COMBINE_MIN : COMBINE_SUM;
+    return op == SC_MUL       ? COMBINE_PROD
+           : op == SC_MAXIMUM ? COMBINE_MAX
+           : op == SC_MINIMUM ? COMBINE_MIN
+                              : COMBINE_SUM;
 }
 
 static InstId reduce_body(Frame *fr, const IndexMap *at, Dtype *out_dtype)
@@ -230,13 +246,16 @@ static InstId scan_guard(Frame *fr, const IndexMap *at, InstId v, Dtype dtype)
     Build *b = &fr->b;
     const Graph *g = b->f->g;
     int64_t axis = graph_attr(g, b->anchor, "axis")->i;
-    bool exclusive = graph_attr(g, b->anchor, "exclusive")->i, reverse = graph_attr(g, b->anchor, "reverse")->i;
+    bool exclusive = graph_attr(g, b->anchor, "exclusive")->i,
+         reverse = graph_attr(g, b->anchor, "reverse")->i;
     Affine i = at->at[axis], j = fr->value[fr->rank];
-    Affine distance = reverse ? affine_add(j, affine_scale(i, -1)) : affine_add(i, affine_scale(j, -1));
+    Affine distance =
+        reverse ? affine_add(j, affine_scale(i, -1)) : affine_add(i, affine_scale(j, -1));
     KernelAccess guard = { .index = INST_NONE };
     vec_push(b->f->arena, &guard.guards, (KernelGuard){ distance, exclusive, dim_of(INT64_MAX) });
     vec_push(b->f->arena, &b->s->accesses, guard);
-    InstId inside = expr_push(b, (KernelInst){ .kind = INST_GUARD, .dtype = DT_BOOL, .access = b->s->accesses.n - 1 });
+    InstId inside = expr_push(
+        b, (KernelInst){ .kind = INST_GUARD, .dtype = DT_BOOL, .access = b->s->accesses.n - 1 });
     InstId zero = expr_push(b, (KernelInst){ .kind = INST_CONST, .dtype = dtype });
     return expr_scalar(b, SC_SELECT, dtype, inside, v, zero);
 }
@@ -254,7 +273,8 @@ static void anchor_body(Frame *fr, NodeId root)
         return;
     if (def->lower == LOWER_CONTRACT && fuse_is_gemm(g, b->anchor))
         b->s->kind = STAGE_CONTRACT;
-    InstId v = def->lower == LOWER_CONTRACT ? contract_body(fr, &at, &dtype) : reduce_body(fr, &at, &dtype);
+    InstId v = def->lower == LOWER_CONTRACT ? contract_body(fr, &at, &dtype)
+                                            : reduce_body(fr, &at, &dtype);
     if (b->failed)
         return;
     if (def->lower == LOWER_CONTRACT && !fr->n_reduced) { /* an outer product: no sum */
@@ -263,13 +283,15 @@ static void anchor_body(Frame *fr, NodeId root)
     }
     int64_t number = 0;
     if (def->lower == LOWER_ARG_REDUCE) {
-        InstId index = expr_push(b, (KernelInst){ .kind = INST_INDEX, .dtype = DT_I64, .affine = fr->value[fr->rank] });
+        InstId index = expr_push(
+            b, (KernelInst){ .kind = INST_INDEX, .dtype = DT_I64, .affine = fr->value[fr->rank] });
         Combine c = def->scalar == SC_MINIMUM ? COMBINE_ARGMIN : COMBINE_ARGMAX;
         vec_push(a, &b->s->accums, (KernelAccum){ c, v, index, dtype });
         number = 1;
         dtype = DT_I64;
     } else if (b->s->kind == STAGE_CONTRACT) {
-        vec_push(a, &b->s->accums, (KernelAccum){ COMBINE_SUM, b->s->a, INST_NONE, dtype }); /* of a times b */
+        vec_push(a, &b->s->accums,
+                 (KernelAccum){ COMBINE_SUM, b->s->a, INST_NONE, dtype }); /* of a times b */
     } else {
         if (def->lower == LOWER_SCAN)
             v = scan_guard(fr, &at, v, dtype);
@@ -284,7 +306,8 @@ static void anchor_body(Frame *fr, NodeId root)
     b->anchor_value = acc;
 }
 
-/* Operations and bytes of the kernel at the maximal batch, for reports and for deciding what is worth a second thread. */
+/* Operations and bytes of the kernel at the maximal batch, for reports and for deciding what is
+ * worth a second thread. */
 static void measure(Fuse *f, Build *b)
 {
     for (uint32_t i = 0; i < b->k->stages.n; i++) {
@@ -331,15 +354,18 @@ static bool take_split(Frame *fr)
 static void sort_by_stride(uint32_t *axes, uint32_t n, const Affine *store)
 {
     for (uint32_t i = 1; i < n; i++)
-        for (uint32_t j = i; j > 0 && llabs(store->coef[axes[j]]) > llabs(store->coef[axes[j - 1]]); j--) {
+        for (uint32_t j = i; j > 0 && llabs(store->coef[axes[j]]) > llabs(store->coef[axes[j - 1]]);
+             j--) {
             uint32_t t = axes[j];
             axes[j] = axes[j - 1];
             axes[j - 1] = t;
         }
 }
 
-/* `value` at every index of its shape, into `to`. `offset` elements are added to the store's place: a part of a whole. */
-static bool build_store(Fuse *f, NodeId value, bool compute, uint32_t to, const Strides *strides, int64_t offset)
+/* `value` at every index of its shape, into `to`. `offset` elements are added to the store's place:
+ * a part of a whole. */
+static bool build_store(Fuse *f, NodeId value, bool compute, uint32_t to, const Strides *strides,
+                        int64_t offset)
 {
     const Shape shape = *graph_shape(f->g, value);
     Frame fr = { 0 };
@@ -389,13 +415,15 @@ static bool build_concat(Fuse *f, NodeId node, uint32_t to, const Strides *strid
     return true;
 }
 
-/* Zeros, then indexed additions, serial over the axis of the index: deterministic, no atomics. The grid is what both have. */
+/* Zeros, then indexed additions, serial over the axis of the index: deterministic, no atomics. The
+ * grid is what both have. */
 static bool build_scatter(Fuse *f, NodeId node, uint32_t to, const Strides *strides)
 {
     const Graph *g = f->g;
     NodeId index = graph_operand(g, node, 0), updates = graph_operand(g, node, 1);
     const Shape result = *graph_shape(g, node), from = *graph_shape(g, updates);
-    uint32_t axis = (uint32_t)graph_attr(g, node, "axis")->i, index_rank = graph_shape(g, index)->rank;
+    uint32_t axis = (uint32_t)graph_attr(g, node, "axis")->i,
+             index_rank = graph_shape(g, index)->rank;
     bool along = graph_node(g, node)->op == OP_scatter_add_along;
     uint32_t walked = along ? 1 : index_rank; /* axes of updates that the index walks */
     Frame fr = { 0 };

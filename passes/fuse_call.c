@@ -1,7 +1,9 @@
-/* fuse_call.c: ops that are functions of the runtime: their operands, scratch and integer arguments in a plan.
+/* fuse_call.c: ops that are functions of the runtime: their operands, scratch and integer arguments
+ * in a plan.
  *
- * The runtime's calls are listed in runtime/call.h; which op uses which is said here by the symbol in the op's definition. A
- * call runs row by row (matrix by matrix) over dense row-major buffers. */
+ * The runtime's calls are listed in runtime/call.h; which op uses which is said here by the symbol
+ * in the op's definition. A call runs row by row (matrix by matrix) over dense row-major buffers.
+ */
 #include "passes/fuse.h"
 
 #include <string.h>
@@ -81,7 +83,8 @@ static void call_solve(Call *c)
     push_arg(c, 0);
 }
 
-/* bufs: a, q, r, scratch. args: dtype, m, n. The op wants one of q and r; the other goes to scratch. */
+/* bufs: a, q, r, scratch. args: dtype, m, n. The op wants one of q and r; the other goes to
+ * scratch. */
 static void call_qr(Call *c)
 {
     const Graph *g = c->f->g;

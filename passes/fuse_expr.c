@@ -1,15 +1,18 @@
 /* fuse_expr.c: a value at an index, as scalar instructions of a kernel.
  *
- * An index is an affine function of the kernel's axes for each axis of the value, with guards. Movement ops rewrite it;
- * element-wise ops pass it on; what is stored becomes a load. Equal (value, index) pairs are computed once. */
+ * An index is an affine function of the kernel's axes for each axis of the value, with guards.
+ * Movement ops rewrite it; element-wise ops pass it on; what is stored becomes a load. Equal
+ * (value, index) pairs are computed once. */
 #include "passes/fuse.h"
 
 #include <string.h>
 
 static bool maps_equal(const IndexMap *a, const IndexMap *b)
 {
-    return a->rank == b->rank && !memcmp(a->at, b->at, a->rank * sizeof *a->at) && a->guards.n == b->guards.n &&
-           (!a->guards.n || !memcmp(a->guards.at, b->guards.at, a->guards.n * sizeof *a->guards.at));
+    return a->rank == b->rank && !memcmp(a->at, b->at, a->rank * sizeof *a->at) &&
+           a->guards.n == b->guards.n &&
+           (!a->guards.n ||
+            !memcmp(a->guards.at, b->guards.at, a->guards.n * sizeof *a->guards.at));
 }
 
 InstId expr_push(Build *b, KernelInst inst)
@@ -27,12 +30,14 @@ uint32_t expr_operand(Build *b, uint32_t buffer, bool written)
             return i;
         }
     vec_push(a, &b->operands, buffer);
-    vec_push(a, &b->k->buffers, (KernelBuffer){ .dtype = b->f->plan->buffers.at[buffer].dtype, .written = written });
+    vec_push(a, &b->k->buffers,
+             (KernelBuffer){ .dtype = b->f->plan->buffers.at[buffer].dtype, .written = written });
     b->k->operands = b->k->buffers.n;
     return b->k->buffers.n - 1;
 }
 
-uint32_t expr_access(Build *b, uint32_t buffer, const Strides *strides, const IndexMap *map, bool written)
+uint32_t expr_access(Build *b, uint32_t buffer, const Strides *strides, const IndexMap *map,
+                     bool written)
 {
     KernelAccess access = { .buffer = expr_operand(b, buffer, written), .index = INST_NONE };
     for (uint32_t i = 0; i < map->rank; i++)
@@ -46,7 +51,9 @@ uint32_t expr_access(Build *b, uint32_t buffer, const Strides *strides, const In
 static InstId push_load(Build *b, NodeId node, const IndexMap *map)
 {
     uint32_t access = expr_access(b, b->f->buffer[node], &b->f->strides[node], map, false);
-    return expr_push(b, (KernelInst){ .kind = INST_LOAD, .dtype = graph_dtype(b->f->g, node), .access = access,
+    return expr_push(b, (KernelInst){ .kind = INST_LOAD,
+                                      .dtype = graph_dtype(b->f->g, node),
+                                      .access = access,
                                       .loc = graph_node(b->f->g, node)->loc });
 }
 
@@ -57,7 +64,8 @@ static InstId push_number(Build *b, Dtype dtype, double f, int64_t i)
 
 InstId expr_scalar(Build *b, ScalarOp op, Dtype dtype, InstId x, InstId y, InstId z)
 {
-    return expr_push(b, (KernelInst){ .kind = INST_SCALAR, .op = op, .dtype = dtype, .a = x, .b = y, .c = z });
+    return expr_push(
+        b, (KernelInst){ .kind = INST_SCALAR, .op = op, .dtype = dtype, .a = x, .b = y, .c = z });
 }
 
 static InstId push_cast(Build *b, InstId x, Dtype dtype)
@@ -67,7 +75,8 @@ static InstId push_cast(Build *b, InstId x, Dtype dtype)
     return expr_scalar(b, SC_CAST, dtype, x, INST_NONE, INST_NONE);
 }
 
-/* Arithmetic happens in f64 f32 i64 i32 u64 u32 and bool; narrower types compute wider and round once. */
+/* Arithmetic happens in f64 f32 i64 i32 u64 u32 and bool; narrower types compute wider and round
+ * once. */
 static Dtype wide(Dtype t)
 {
     switch (t) {
@@ -128,7 +137,9 @@ bool expr_move(Build *b, NodeId node, const IndexMap *map, IndexMap *out_map)
     const OpDef *def = op_defs[graph_node(b->f->g, node)->op];
     *out_map = *map;
     out_map->arena = b->f->arena;
-    memset(&out_map->guards, 0, sizeof out_map->guards); /* the list is shared with the caller's map: copy before adding */
+    memset(
+        &out_map->guards, 0,
+        sizeof out_map->guards); /* the list is shared with the caller's map: copy before adding */
     for (uint32_t i = 0; i < map->guards.n; i++)
         vec_push(b->f->arena, &out_map->guards, map->guards.at[i]);
     out_map->axes = b->k->axes.at;
@@ -149,7 +160,8 @@ bool expr_move(Build *b, NodeId node, const IndexMap *map, IndexMap *out_map)
     return false;
 }
 
-/* A reshape of dense rows keeps every element's place: its row-major position is the operand's, whatever the axes. */
+/* A reshape of dense rows keeps every element's place: its row-major position is the operand's,
+ * whatever the axes. */
 static bool reads_dense_rows(const Build *b, NodeId node)
 {
     const Graph *g = b->f->g;
@@ -171,7 +183,9 @@ static InstId dense_value(Build *b, NodeId node, const IndexMap *map)
     NodeId x = graph_operand(b->f->g, node, 0);
     layout_row_major(graph_shape(b->f->g, node), &dense);
     uint32_t access = expr_access(b, b->f->buffer[x], &dense, map, false);
-    return expr_push(b, (KernelInst){ .kind = INST_LOAD, .dtype = graph_dtype(b->f->g, node), .access = access,
+    return expr_push(b, (KernelInst){ .kind = INST_LOAD,
+                                      .dtype = graph_dtype(b->f->g, node),
+                                      .access = access,
                                       .loc = graph_node(b->f->g, node)->loc });
 }
 
@@ -191,7 +205,8 @@ static InstId move_value(Build *b, NodeId node, const IndexMap *map)
     for (uint32_t i = 0; i < inner.guards.n; i++)
         vec_push(b->f->arena, &guard.guards, inner.guards.at[i]);
     vec_push(b->f->arena, &b->s->accesses, guard);
-    InstId inside = expr_push(b, (KernelInst){ .kind = INST_GUARD, .dtype = DT_BOOL, .access = b->s->accesses.n - 1 });
+    InstId inside = expr_push(
+        b, (KernelInst){ .kind = INST_GUARD, .dtype = DT_BOOL, .access = b->s->accesses.n - 1 });
     Dtype t = graph_dtype(b->f->g, node);
     InstId fill = push_number(b, t, inner.fill, (int64_t)inner.fill);
     return expr_scalar(b, SC_SELECT, t, inside, value, fill);
@@ -227,7 +242,8 @@ static InstId index_value(Build *b, NodeId node, const IndexMap *map)
         return push_cast(b, i, graph_dtype(g, node));
     }
     IndexMap none = { 0 };
-    InstId seed = expr_value(b, graph_operand(g, node, 0), &none), key = expr_value(b, graph_operand(g, node, 1), &none);
+    InstId seed = expr_value(b, graph_operand(g, node, 0), &none),
+           key = expr_value(b, graph_operand(g, node, 1), &none);
     if (seed == INST_NONE || key == INST_NONE)
         return INST_NONE;
     const Shape *s = graph_shape(g, node);
@@ -236,12 +252,17 @@ static InstId index_value(Build *b, NodeId node, const IndexMap *map)
     for (uint32_t i = s->rank; i-- > 0; stride *= s->dim[i].n)
         e = affine_add(e, affine_scale(map->at[i], stride));
     InstId element = expr_push(b, (KernelInst){ .kind = INST_INDEX, .dtype = DT_I64, .affine = e });
-    return expr_push(b, (KernelInst){ .kind = INST_RANDOM, .dtype = DT_U32, .a = element, .b = key, .c = seed,
+    return expr_push(b, (KernelInst){ .kind = INST_RANDOM,
+                                      .dtype = DT_U32,
+                                      .a = element,
+                                      .b = key,
+                                      .c = seed,
                                       .access = (uint32_t)graph_attr(g, node, "word")->i,
                                       .site = (uint64_t)graph_attr(g, node, "site")->i });
 }
 
-/* gather: the axis of the data is replaced by the index's axes; take_along: the index has the data's rank. */
+/* gather: the axis of the data is replaced by the index's axes; take_along: the index has the
+ * data's rank. */
 static InstId gather_value(Build *b, NodeId node, const IndexMap *map)
 {
     const Graph *g = b->f->g;
@@ -266,7 +287,9 @@ static InstId gather_value(Build *b, NodeId node, const IndexMap *map)
     at->index_stride = b->f->strides[data].at[axis];
     at->index_extent = s->dim[axis].n;
     b->k->status = (int32_t)expr_operand(b, b->f->status_buffer, true);
-    return expr_push(b, (KernelInst){ .kind = INST_LOAD, .dtype = graph_dtype(g, node), .access = access,
+    return expr_push(b, (KernelInst){ .kind = INST_LOAD,
+                                      .dtype = graph_dtype(g, node),
+                                      .access = access,
                                       .loc = graph_node(g, node)->loc });
 }
 

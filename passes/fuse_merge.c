@@ -1,10 +1,12 @@
 /* fuse_merge.c: kernels over the same units become one kernel of several stages.
  *
  * Needs: drafts in an order in which they may run. Gives: fewer drafts, in such an order.
- * Softmax is born as three kernels (maximum, sum, scale) with one unit a row; an optimizer's moments and parameters as kernels
- * with equal blocks. Run as one, a unit finds in the nearest cache what its earlier stage left there, and the plan has one item
- * instead of three. A later kernel may join an earlier one if everything it needs was ready by then, and if what it reads of
- * that one's results is its own unit's part: checked on the accesses, not guessed from where the kernels came from. */
+ * Softmax is born as three kernels (maximum, sum, scale) with one unit a row; an optimizer's
+ * moments and parameters as kernels with equal blocks. Run as one, a unit finds in the nearest
+ * cache what its earlier stage left there, and the plan has one item instead of three. A later
+ * kernel may join an earlier one if everything it needs was ready by then, and if what it reads of
+ * that one's results is its own unit's part: checked on the accesses, not guessed from where the
+ * kernels came from. */
 #include "passes/fuse.h"
 
 #include <string.h>
@@ -14,7 +16,8 @@ enum { MAX_STAGES = 8 };
 static bool same_units(const Kernel *a, const Kernel *b)
 {
     if (a->grid != b->grid || a->block != b->block || (a->vector < 0) != (b->vector < 0) ||
-        (a->vector >= 0 && a->vector != b->vector) || a->vector == VECTOR_NONE || b->vector == VECTOR_NONE)
+        (a->vector >= 0 && a->vector != b->vector) || a->vector == VECTOR_NONE ||
+        b->vector == VECTOR_NONE)
         return false;
     for (uint32_t i = 0; i < a->grid; i++)
         if (!dim_equal(a->axes.at[i].extent, b->axes.at[i].extent))
@@ -62,11 +65,12 @@ static int unit_steps(const Kernel *k, const KernelStage *s, const Affine *e, St
 }
 
 /* Whether y touches in each unit just what x touches in it. */
-static bool same_part(const Kernel *kx, const KernelStage *sx, const KernelAccess *x, const Kernel *ky,
-                      const KernelStage *sy, const KernelAccess *y)
+static bool same_part(const Kernel *kx, const KernelStage *sx, const KernelAccess *x,
+                      const Kernel *ky, const KernelStage *sy, const KernelAccess *y)
 {
     Step mine[KERNEL_MAX_AXES], theirs[KERNEL_MAX_AXES];
-    if (x->index != INST_NONE || y->index != INST_NONE || x->offset.c != y->offset.c || x->guards.n || y->guards.n ||
+    if (x->index != INST_NONE || y->index != INST_NONE || x->offset.c != y->offset.c ||
+        x->guards.n || y->guards.n ||
         memcmp(x->offset.coef, y->offset.coef, kx->grid * sizeof *x->offset.coef))
         return false;
     int n = unit_steps(kx, sx, &x->offset, mine), m = unit_steps(ky, sy, &y->offset, theirs);
@@ -91,7 +95,8 @@ static bool access_is_used(const KernelStage *s, uint32_t access)
     return false;
 }
 
-/* Every access of b to memory that a writes (or the other way round) stays within the unit's own part. */
+/* Every access of b to memory that a writes (or the other way round) stays within the unit's own
+ * part. */
 static bool unit_local(const Fuse *f, const Draft *a, const Draft *b)
 {
     for (uint32_t si = 0; si < a->kernel->stages.n; si++)
@@ -111,7 +116,8 @@ static bool unit_local(const Fuse *f, const Draft *a, const Draft *b)
     return true;
 }
 
-/* Whether draft j can run where i runs: nothing between them makes what j reads, or touches what j writes. */
+/* Whether draft j can run where i runs: nothing between them makes what j reads, or touches what j
+ * writes. */
 static bool can_move_up(const Fuse *f, uint32_t i, uint32_t j)
 {
     const Draft *d = &f->drafts.at[j];
@@ -189,9 +195,9 @@ static bool try_merge(Fuse *f, uint32_t i, uint32_t j)
     Draft *a = &f->drafts.at[i], *b = &f->drafts.at[j];
     if (!a->kernel || !b->kernel || a->kernel->stages.n + b->kernel->stages.n > MAX_STAGES ||
         a->kernel->axes.n + b->kernel->axes.n - b->kernel->grid > KERNEL_MAX_AXES ||
-        a->kernel->stages.at[0].kind == STAGE_CONTRACT || b->kernel->stages.at[0].kind == STAGE_CONTRACT ||
-        (a->writes >= 0) != (b->writes >= 0) || !same_units(a->kernel, b->kernel) || !can_move_up(f, i, j) ||
-        !unit_local(f, a, b))
+        a->kernel->stages.at[0].kind == STAGE_CONTRACT ||
+        b->kernel->stages.at[0].kind == STAGE_CONTRACT || (a->writes >= 0) != (b->writes >= 0) ||
+        !same_units(a->kernel, b->kernel) || !can_move_up(f, i, j) || !unit_local(f, a, b))
         return false;
     join(f, a, b);
     return true;
@@ -205,7 +211,8 @@ void fuse_merge(Fuse *f)
                 j++;
                 continue;
             }
-            memmove(f->drafts.at + j, f->drafts.at + j + 1, (f->drafts.n - j - 1) * sizeof *f->drafts.at);
+            memmove(f->drafts.at + j, f->drafts.at + j + 1,
+                    (f->drafts.n - j - 1) * sizeof *f->drafts.at);
             f->drafts.n--;
         }
 }

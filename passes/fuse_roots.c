@@ -1,18 +1,21 @@
 /* fuse_roots.c: chooses which values are stored (roots).
  *
  * Needs: primitive graphs. Gives: f->root, f->anchor.
- * Stored are: results of the entry, anchors (reductions, contractions, calls, scatters, concatenations), what an access
- * cannot reach through an index map, and values whose bytes cost less than computing them again in every kernel that
- * needs them. An anchor absorbs the chain of element-wise users that only it feeds: no cycle can arise, since nothing
- * else in the chain's kernel can depend on the anchor. Everything else is inlined into its users.
- * Fusing greedily along edges instead would make cycles: a -> k1 -> b and a -> b in one kernel. */
+ * Stored are: results of the entry, anchors (reductions, contractions, calls, scatters,
+ * concatenations), what an access cannot reach through an index map, and values whose bytes cost
+ * less than computing them again in every kernel that needs them. An anchor absorbs the chain of
+ * element-wise users that only it feeds: no cycle can arise, since nothing else in the chain's
+ * kernel can depend on the anchor. Everything else is inlined into its users. Fusing greedily along
+ * edges instead would make cycles: a -> k1 -> b and a -> b in one kernel. */
 #include "passes/fuse.h"
 
 #include <string.h>
 
 enum {
-    RECOMPUTE_LIMIT = 6,  /* cost (simple operations) from which on a value needed by several kernels is stored */
-    SPREAD_LIMIT = 3,     /* the same for a value that a broadcast or overlapping windows would repeat */
+    RECOMPUTE_LIMIT =
+        6, /* cost (simple operations) from which on a value needed by several kernels is stored */
+    SPREAD_LIMIT =
+        3, /* the same for a value that a broadcast or overlapping windows would repeat */
     EPILOGUE_LIMIT = 24,
     EXPRESSION_LIMIT = 96 /* operations inlined into one expression */
 };
@@ -57,7 +60,8 @@ bool fuse_is_gemm(const Graph *g, NodeId dot)
         size_t other_n = (size_t)(side ? comma - spec : arrow - comma - 1);
         const Shape *s = graph_shape(g, graph_operand(g, dot, side));
         for (const char *p = from; p < to; p++) {
-            bool in_other = memchr(other, *p, other_n) != NULL, in_result = strchr(arrow + 2, *p) != NULL;
+            bool in_other = memchr(other, *p, other_n) != NULL,
+                 in_result = strchr(arrow + 2, *p) != NULL;
             double extent = (double)s->dim[p - from].n;
             if (in_result && !in_other)
                 *(side ? &n : &m) *= extent;
@@ -80,7 +84,8 @@ static bool always_stored(const Graph *g, NodeId n)
     return l == LOWER_SCAN || l == LOWER_SCATTER || l == LOWER_CONCAT || l == LOWER_CALL;
 }
 
-/* A move that neither repeats nor drops elements nor needs guards: an epilogue can look through it. */
+/* A move that neither repeats nor drops elements nor needs guards: an epilogue can look through it.
+ */
 static bool is_bijection(const Graph *g, NodeId n)
 {
     Op op = (Op)graph_node(g, n)->op;
@@ -119,9 +124,11 @@ static void absorb_epilogues(Fuse *f, const NodeId *last_user)
         if (!f->live[a] || !is_anchor(g, a))
             continue;
         NodeId end = a;
-        for (int length = 0; !f->root[end] && f->users[end] == 1 && length < EPILOGUE_LIMIT; length++) {
+        for (int length = 0; !f->root[end] && f->users[end] == 1 && length < EPILOGUE_LIMIT;
+             length++) {
             NodeId u = last_user[end];
-            if ((lower_of(g, u) != LOWER_ELEMENTWISE && !is_bijection(g, u)) || f->below[u] != NODE_NONE)
+            if ((lower_of(g, u) != LOWER_ELEMENTWISE && !is_bijection(g, u)) ||
+                f->below[u] != NODE_NONE)
                 break;
             f->below[u] = end;
             end = u;
@@ -137,7 +144,8 @@ static uint32_t own_cost(const Graph *g, NodeId n)
     return d->lower == LOWER_MOVE || d->lower == LOWER_NONE ? 0 : d->cost ? d->cost : 1;
 }
 
-/* Cost of computing one element of n where its operands are inlined as far as they are not stored. */
+/* Cost of computing one element of n where its operands are inlined as far as they are not stored.
+ */
 static uint32_t inline_cost(const Fuse *f, const uint32_t *cost, NodeId n)
 {
     uint64_t sum = own_cost(f->g, n);
@@ -155,12 +163,14 @@ static bool repeats(const Graph *g, NodeId u)
     return op == OP_broadcast || op == OP_windows;
 }
 
-/* From the results down: a value wanted by several kernels, or repeated by a broadcast, is stored if it is dear. */
+/* From the results down: a value wanted by several kernels, or repeated by a broadcast, is stored
+ * if it is dear. */
 static void store_the_dear(Fuse *f, const uint32_t *cost)
 {
     const Graph *g = f->g;
     uint32_t n = g->nodes.n;
-    NodeId *owner = arena_new_array(f->arena, NodeId, n); /* the one kernel that computes it; NODE_NONE: none yet */
+    NodeId *owner = arena_new_array(f->arena, NodeId,
+                                    n); /* the one kernel that computes it; NODE_NONE: none yet */
     uint8_t *several = arena_alloc(f->arena, n), *repeated = arena_alloc(f->arena, n);
     for (NodeId i = 0; i < n; i++)
         owner[i] = NODE_NONE;
@@ -168,12 +178,14 @@ static void store_the_dear(Fuse *f, const uint32_t *cost)
         if (!f->live[u])
             continue;
         uint32_t limit = repeated[u] ? SPREAD_LIMIT : RECOMPUTE_LIMIT;
-        if ((several[u] || repeated[u]) && cost[u] >= limit && !is_leaf(g, u) && lower_of(g, u) != LOWER_MOVE)
+        if ((several[u] || repeated[u]) && cost[u] >= limit && !is_leaf(g, u) &&
+            lower_of(g, u) != LOWER_MOVE)
             f->root[u] = 1;
         NodeId mine = f->root[u] ? u : owner[u];
         for (uint32_t i = 0; i < g->nodes.at[u].count; i++) {
             NodeId o = graph_operand(g, u, i);
-            several[o] |= (owner[o] != NODE_NONE && owner[o] != mine) || (!f->root[u] && several[u]);
+            several[o] |=
+                (owner[o] != NODE_NONE && owner[o] != mine) || (!f->root[u] && several[u]);
             repeated[o] |= repeats(g, u) || (!f->root[u] && repeated[u]);
             owner[o] = mine;
         }
@@ -192,8 +204,9 @@ static void cut_long_expressions(Fuse *f)
             NodeId o = graph_operand(g, n, i);
             sum += f->root[o] ? 1 : size[o];
         }
-        if (sum > EXPRESSION_LIMIT && f->below[n] == NODE_NONE && lower_of(g, n) != LOWER_CONTRACT &&
-            lower_of(g, n) != LOWER_REDUCE && lower_of(g, n) != LOWER_ARG_REDUCE)
+        if (sum > EXPRESSION_LIMIT && f->below[n] == NODE_NONE &&
+            lower_of(g, n) != LOWER_CONTRACT && lower_of(g, n) != LOWER_REDUCE &&
+            lower_of(g, n) != LOWER_ARG_REDUCE)
             f->root[n] = 1;
         size[n] = sum;
     }

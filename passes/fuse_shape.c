@@ -1,8 +1,8 @@
 /* fuse_shape.c: from a list of axes to a grid, a block and a vector axis.
  *
- * First neighbouring axes become one wherever every access of the kernel walks them as one: most element-wise kernels end
- * with a single long axis. Then the grid is chosen from shapes alone, never from the number of threads: units of some
- * hundreds to thousands of elements. */
+ * First neighbouring axes become one wherever every access of the kernel walks them as one: most
+ * element-wise kernels end with a single long axis. Then the grid is chosen from shapes alone,
+ * never from the number of threads: units of some hundreds to thousands of elements. */
 #include "passes/fuse.h"
 
 #include <string.h>
@@ -47,7 +47,8 @@ static void check_pair(Affine *e, void *arg)
 {
     Pair *p = arg;
     int64_t want;
-    p->fits &= !__builtin_mul_overflow(e->coef[p->inner], p->extent, &want) && e->coef[p->outer] == want;
+    p->fits &=
+        !__builtin_mul_overflow(e->coef[p->inner], p->extent, &want) && e->coef[p->outer] == want;
 }
 
 static void drop_axis(Affine *e, void *arg)
@@ -148,8 +149,10 @@ static void keep_free(KernelStage *s, const uint32_t *list, uint32_t n)
 
 typedef struct {
     uint32_t last;
-    bool row;    /* a value that does not change along the last axis but along others: computed once a row */
-    bool column; /* a value that changes along the last axis alone: computed once for each of its places */
+    bool row; /* a value that does not change along the last axis but along others: computed once a
+                 row */
+    bool column; /* a value that changes along the last axis alone: computed once for each of its
+                    places */
 } Reuse;
 
 static void find_reuse(Affine *e, void *arg)
@@ -208,7 +211,8 @@ static int64_t column_block(const Build *b, uint32_t axis)
     return n > COLUMN ? COLUMN : n > 0 ? n : 1;
 }
 
-/* The last axis is the grid, the others run within a unit: values along the last axis are computed once. */
+/* The last axis is the grid, the others run within a unit: values along the last axis are computed
+ * once. */
 static void shape_column(Build *b, uint32_t *list, uint32_t n)
 {
     b->k->block = column_block(b, list[n - 1]);
@@ -280,7 +284,8 @@ static void shape_reduction(Build *b, uint32_t *list, uint32_t n)
         }
     }
     if (n && extent(b, list[n - 1]) >= LANES && contiguous_loads(s, list[n - 1]) >= inner_loads &&
-        (inner_loads || contiguous_loads(s, list[n - 1]) || !s->n_reduced || extent(b, s->reduced_axes[s->n_reduced - 1]) < LANES)) {
+        (inner_loads || contiguous_loads(s, list[n - 1]) || !s->n_reduced ||
+         extent(b, s->reduced_axes[s->n_reduced - 1]) < LANES)) {
         k->vector = (int32_t)n - 1; /* neighbouring results side by side in the lanes */
         k->block = column_block(b, list[n - 1]);
     } else if (inner != UINT32_MAX) { /* lanes along the contiguous axis, which must be the last */

@@ -1,14 +1,16 @@
 /* layout.c: the order in which the axes of stored values lie in memory.
  *
  * Needs: roots with buffers. Gives: f->strides.
- * Inputs, outputs and tensors are row-major: others know them. What lives in the arena is ours. Two rules for networks of
- * convolutions, by where most of their work is:
- * - few channels (LeNet): the batch innermost. Every kernel then has the batch as its vector axis, whole vectors of it, however odd
- *   the images are. With channels or width innermost, layers of 6 channels and rows of 10 pixels leave half of each vector empty.
- * - at least a vector of channels: the channels innermost. A position's channels are then read as they lie; with the
- *   batch innermost the windows of a large image are thousands of short runs, and caches and TLB miss on each.
- * Elsewhere row-major order lets matrix products and rows be read as they come. No node moves data for any of this:
- * kernels are loops over accesses with strides, in whatever order. */
+ * Inputs, outputs and tensors are row-major: others know them. What lives in the arena is ours. Two
+ * rules for networks of convolutions, by where most of their work is:
+ * - few channels (LeNet): the batch innermost. Every kernel then has the batch as its vector axis,
+ * whole vectors of it, however odd the images are. With channels or width innermost, layers of 6
+ * channels and rows of 10 pixels leave half of each vector empty.
+ * - at least a vector of channels: the channels innermost. A position's channels are then read as
+ * they lie; with the batch innermost the windows of a large image are thousands of short runs, and
+ * caches and TLB miss on each. Elsewhere row-major order lets matrix products and rows be read as
+ * they come. No node moves data for any of this: kernels are loops over accesses with strides, in
+ * whatever order. */
 #include "passes/fuse.h"
 
 #include <string.h>
@@ -19,18 +21,21 @@ enum { BATCH_WORTH = 16, CHANNELS_WORTH = 16 };
 static int windowed_operand(const Graph *g, NodeId n)
 {
     for (uint32_t i = 0; i < 2; i++)
-        for (NodeId x = graph_operand(g, n, i); op_defs[graph_node(g, x)->op]->lower == LOWER_MOVE; x = graph_operand(g, x, 0))
+        for (NodeId x = graph_operand(g, n, i); op_defs[graph_node(g, x)->op]->lower == LOWER_MOVE;
+             x = graph_operand(g, x, 0))
             if (graph_node(g, x)->op == OP_windows)
                 return (int)i;
     return -1;
 }
 
-/* Multiplications of a product, and the least extent among its plain channel axes: those of the smaller operand that stand next
- * to the windows, as far as a product of an image with weights or another image tells. */
+/* Multiplications of a product, and the least extent among its plain channel axes: those of the
+ * smaller operand that stand next to the windows, as far as a product of an image with weights or
+ * another image tells. */
 static double work_of(const Graph *g, NodeId n, int windowed, int64_t *out_channels)
 {
     const char *spec = graph_attr(g, n, "spec")->s, *comma = strchr(spec, ',');
-    const Shape *a = graph_shape(g, graph_operand(g, n, 0)), *b = graph_shape(g, graph_operand(g, n, 1));
+    const Shape *a = graph_shape(g, graph_operand(g, n, 0)),
+                *b = graph_shape(g, graph_operand(g, n, 1));
     double work = 1;
     for (uint32_t i = 0; i < a->rank; i++)
         work *= (double)a->dim[i].n;
@@ -39,7 +44,8 @@ static double work_of(const Graph *g, NodeId n, int windowed, int64_t *out_chann
             work *= (double)b->dim[i].n;
     const Shape *image = windowed ? b : a, *other = windowed ? a : b;
     int64_t channels = image->rank > 1 ? image->dim[1].n : 1;                      /* [B, C, ...] */
-    int64_t others = other->dim[other->dim[0].k && other->rank > 1 ? 1 : 0].n; /* [O, ...], or [B, O, ...] */
+    int64_t others =
+        other->dim[other->dim[0].k && other->rank > 1 ? 1 : 0].n; /* [O, ...], or [B, O, ...] */
     *out_channels = channels < others ? channels : others;
     return work;
 }
@@ -51,8 +57,8 @@ Layout layout_choose(const Fuse *f)
     for (NodeId n = 0; n < g->nodes.n; n++) {
         int64_t channels;
         int windowed;
-        if (!f->live[n] || op_defs[graph_node(g, n)->op]->lower != LOWER_CONTRACT || !fuse_is_gemm(g, n) ||
-            (windowed = windowed_operand(g, n)) < 0)
+        if (!f->live[n] || op_defs[graph_node(g, n)->op]->lower != LOWER_CONTRACT ||
+            !fuse_is_gemm(g, n) || (windowed = windowed_operand(g, n)) < 0)
             continue;
         double work = work_of(g, n, windowed, &channels);
         *(channels >= CHANNELS_WORTH ? &wide : &narrow) += work;

@@ -1,7 +1,8 @@
 /* memplan.c: byte offsets for all buffers of the plans in one arena, and the exact peak.
  *
- * Needs: plans in order. Gives: offsets. A buffer lives from the item that first touches it to the last. Best fit, largest
- * first: a plan is known whole, so that an offline packing beats any allocator that sees one request at a time. */
+ * Needs: plans in order. Gives: offsets. A buffer lives from the item that first touches it to the
+ * last. Best fit, largest first: a plan is known whole, so that an offline packing beats any
+ * allocator that sees one request at a time. */
 #include "passes/pass.h"
 #include "passes/plan.h"
 
@@ -51,7 +52,8 @@ static bool overlap_in_time(const PlanBuffer *a, const PlanBuffer *b)
     return a->first_use <= b->last_use && b->first_use <= a->last_use;
 }
 
-/* The smallest gap that is large enough among the slots alive at the same time, or the end of them. */
+/* The smallest gap that is large enough among the slots alive at the same time, or the end of them.
+ */
 static int64_t best_gap(const Slot *slots, uint32_t placed, const Slot *s, Slot const **rivals)
 {
     uint32_t n = 0;
@@ -97,7 +99,8 @@ bool plan_memory(Unit *u, Plan *p)
     }
     arena_free(a);
     if (!ok)
-        diag_report(u->cx, DIAG_E0801, p->entry->loc, "`%s` needs more memory than can be addressed", p->entry->name);
+        diag_report(u->cx, DIAG_E0801, p->entry->loc,
+                    "`%s` needs more memory than can be addressed", p->entry->name);
     return ok;
 }
 
@@ -137,7 +140,8 @@ static bool plan_constants(Program *p)
             if (b->kind != BUFFER_CONST || b->first_use == UINT32_MAX)
                 continue;
             for (uint32_t k = 0; k < placed.n && !found; k++) {
-                found = placed.at[k]->bytes == b->bytes && !memcmp(placed.at[k]->data, b->data, (size_t)b->bytes);
+                found = placed.at[k]->bytes == b->bytes &&
+                        !memcmp(placed.at[k]->data, b->data, (size_t)b->bytes);
                 if (found)
                     b->offset = placed.at[k]->offset;
             }

@@ -26,8 +26,8 @@ bool pass_expand(Unit *u);
 /* Exact rewrites: removes `var`, computes before broadcasting, drops movements that cancel. */
 bool pass_simplify(Unit *u);
 
-/* Long sums of products with few results: partial sums side by side. May change float results: another order of addition. See
- * split.c. */
+/* Long sums of products with few results: partial sums side by side. May change float results:
+ * another order of addition. See split.c. */
 bool pass_split(Unit *u);
 /* Forms the kernels of every entry, in order of execution: unit->program. See fuse.c. */
 bool pass_fuse(Unit *u);

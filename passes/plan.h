@@ -3,12 +3,13 @@
 #define DLCC_PASSES_PLAN_H
 #include "ir/plan.h"
 
-/* Kernels of one entry in an order that respects data, the guard before the first write of a tensor, and readers of a tensor's
- * old value before its writer. */
+/* Kernels of one entry in an order that respects data, the guard before the first write of a
+ * tensor, and readers of a tensor's old value before its writer. */
 bool plan_entry(Program *program, Plan *plan);
 
-/* Plans byte offsets for all buffers of `p` in one arena: lifetimes from the order of items, best fit, 64-byte aligned. Sets
- * p->arena_bytes to the exact peak. Deterministic. False on overflow of int64, a user error. O(n log n + n * overlaps). */
+/* Plans byte offsets for all buffers of `p` in one arena: lifetimes from the order of items, best
+ * fit, 64-byte aligned. Sets p->arena_bytes to the exact peak. Deterministic. False on overflow of
+ * int64, a user error. O(n log n + n * overlaps). */
 bool plan_memory(Unit *u, Plan *p);
 /* Places tensors and constants of all plans. */
 bool plan_tensors(Unit *u, Program *p);

@@ -1,8 +1,11 @@
-/* split.c: long sums of products with few results become partial sums, side by side, and a sum of those.
+/* split.c: long sums of products with few results become partial sums, side by side, and a sum of
+ * those.
  *
- * Needs: primitive graphs. Gives: the same. The gradient of a convolution's weights sums over batch and image for a handful
- * of results: one unit of work, whatever the number of threads. Here one of the summed axes is kept in a partial result,
- * and summed by a reduction. Likewise a plain sum over several axes, as for the statistics of batch norm. How a sum is split follows from shapes alone: the bits are the same on any number of threads. */
+ * Needs: primitive graphs. Gives: the same. The gradient of a convolution's weights sums over batch
+ * and image for a handful of results: one unit of work, whatever the number of threads. Here one of
+ * the summed axes is kept in a partial result, and summed by a reduction. Likewise a plain sum over
+ * several axes, as for the statistics of batch norm. How a sum is split follows from shapes alone:
+ * the bits are the same on any number of threads. */
 #include "passes/pass.h"
 
 #include <string.h>
@@ -25,19 +28,22 @@ typedef struct {
 static Dot dot_of(const Graph *g, NodeId n)
 {
     const char *spec = graph_attr(g, n, "spec")->s;
-    return (Dot){ spec, strchr(spec, ','), strstr(spec, "->"), graph_shape(g, graph_operand(g, n, 0)),
-                  graph_shape(g, graph_operand(g, n, 1)) };
+    return (Dot){ spec, strchr(spec, ','), strstr(spec, "->"),
+                  graph_shape(g, graph_operand(g, n, 0)), graph_shape(g, graph_operand(g, n, 1)) };
 }
 
-/* The summed axis to keep: of both operands, not the batch's, of a useful extent; the largest such. */
+/* The summed axis to keep: of both operands, not the batch's, of a useful extent; the largest such.
+ */
 static char kept_letter(const Dot *d)
 {
     char best = 0;
     int64_t best_extent = 0;
     for (const char *p = d->spec; p < d->comma; p++) {
         Dim extent = d->a->dim[p - d->spec];
-        bool summed = !strchr(d->arrow + 2, *p) && memchr(d->comma + 1, *p, (size_t)(d->arrow - d->comma - 1));
-        if (summed && !extent.k && extent.n >= SPLIT_PARTS_MIN && extent.n <= SPLIT_PARTS_MAX && extent.n > best_extent) {
+        bool summed = !strchr(d->arrow + 2, *p) &&
+                      memchr(d->comma + 1, *p, (size_t)(d->arrow - d->comma - 1));
+        if (summed && !extent.k && extent.n >= SPLIT_PARTS_MIN && extent.n <= SPLIT_PARTS_MAX &&
+            extent.n > best_extent) {
             best = *p;
             best_extent = extent.n;
         }
@@ -59,7 +65,8 @@ static bool is_worth_it(const Graph *g, NodeId n, const Dot *d, char kept)
         if (*p == kept)
             parts = d->a->dim[p - d->spec].n;
     }
-    return products >= SPLIT_WORTH && results * parts * (int64_t)dtype_size(graph_dtype(g, n)) <= SPLIT_BYTES &&
+    return products >= SPLIT_WORTH &&
+           results * parts * (int64_t)dtype_size(graph_dtype(g, n)) <= SPLIT_BYTES &&
            products / (double)results >= 16 * (double)parts;
 }
 
@@ -69,7 +76,8 @@ static NodeId split_dot(Graph *g, const Graph *old, NodeId n, NodeId *map)
     char kept = kept_letter(&d);
     if (!kept || graph_shape(old, n)->rank + 1 > MAX_RANK || !is_worth_it(old, n, &d, kept))
         return pass_copy(g, old, n, map);
-    const char *spec = arena_printf(g->unit->arena, "%.*s%c%s", (int)(d.arrow + 2 - d.spec), d.spec, kept, d.arrow + 2);
+    const char *spec = arena_printf(g->unit->arena, "%.*s%c%s", (int)(d.arrow + 2 - d.spec), d.spec,
+                                    kept, d.arrow + 2);
     g->loc = graph_node(old, n)->loc;
     NodeId parts = b_dot(g, map[graph_operand(old, n, 0)], map[graph_operand(old, n, 1)], spec);
     return map[n] = b_reduce(g, OP_reduce_sum, parts, &(int64_t){ 0 }, 1, false);
@@ -88,12 +96,14 @@ static NodeId split_sum(Graph *g, const Graph *old, NodeId n, NodeId *map)
     for (uint32_t i = 0; i < axes->count; i++)
         if (axes->ints[i] != first)
             inner[n_inner++] = axes->ints[i];
-    if (!n_inner || !shape_elements(s, &elements) || elements < SUM_WORTH || !shape_elements(graph_shape(old, n), &results) ||
-        results > SUM_RESULTS || s->dim[first].n < SPLIT_PARTS_MIN)
+    if (!n_inner || !shape_elements(s, &elements) || elements < SUM_WORTH ||
+        !shape_elements(graph_shape(old, n), &results) || results > SUM_RESULTS ||
+        s->dim[first].n < SPLIT_PARTS_MIN)
         return pass_copy(g, old, n, map);
     g->loc = graph_node(old, n)->loc;
     NodeId parts = b_reduce(g, OP_reduce_sum, map[graph_operand(old, n, 0)], inner, n_inner, true);
-    NodeId sum = b_reduce(g, OP_reduce_sum, parts, axes->ints, axes->count, graph_attr(old, n, "keep")->i);
+    NodeId sum =
+        b_reduce(g, OP_reduce_sum, parts, axes->ints, axes->count, graph_attr(old, n, "keep")->i);
     return map[n] = sum;
 }
 

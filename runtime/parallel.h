@@ -7,9 +7,9 @@
  * when all have ended. Fewer may come than were asked for; each is told how many there are. */
 void dlrt_parallel(int threads, void (*body)(void *arg, int thread, int threads), void *arg);
 
-/* Waits until all `threads` threads of the region have called it. Begins as zeros; may be used again at once. Spins for some
- * microseconds, then gives the core away: on a machine that is also busy with other work, pure spinning keeps the very
- * thread from running that is waited for. */
+/* Waits until all `threads` threads of the region have called it. Begins as zeros; may be used
+ * again at once. Spins for some microseconds, then gives the core away: on a machine that is also
+ * busy with other work, pure spinning keeps the very thread from running that is waited for. */
 typedef struct {
     _Atomic uint32_t arrived, round;
 } DlrtBarrier;

@@ -57,7 +57,8 @@ int main(int argc, char **argv)
         double share;
         code = spirals_train(cx, N, points[0], arms, ROUND, &loss);
         if (!code && !(code = accuracy(cx, &share)))
-            printf("step %4d  loss %.3f  accuracy %.1f %%\n", done + ROUND, (double)loss, 100 * share);
+            printf("step %4d  loss %.3f  accuracy %.1f %%\n", done + ROUND, (double)loss,
+                   100 * share);
     }
     if (!code && argc > 1)
         code = spirals_save(cx, DLCC_WEIGHTS, argv[1]);

@@ -12,12 +12,14 @@
 
 #include <string.h>
 
-static const AttrDecl index_attrs[] = { { .name = "index", .kind = ATTR_INT, .required = true }, { 0 } };
+static const AttrDecl index_attrs[] = { { .name = "index", .kind = ATTR_INT, .required = true },
+                                        { 0 } };
 
 static bool index_in_range(Infer *q, uint32_t n)
 {
     return (q->attrs[0].i >= 0 && q->attrs[0].i < n) ||
-           infer_fail(q, DIAG_E0302, "there is no %s number %lld", op_defs[q->op]->name, (long long)q->attrs[0].i);
+           infer_fail(q, DIAG_E0302, "there is no %s number %lld", op_defs[q->op]->name,
+                      (long long)q->attrs[0].i);
 }
 
 static bool input_infer(Infer *q)
@@ -41,7 +43,11 @@ static bool tensor_infer(Infer *q)
 }
 
 const OpDef op_input = {
-    .name = "input", .doc = "an argument of the entry", .attrs = index_attrs, .infer = input_infer, .internal = true,
+    .name = "input",
+    .doc = "an argument of the entry",
+    .attrs = index_attrs,
+    .infer = input_infer,
+    .internal = true,
 };
 
 const OpDef op_tensor = {
@@ -64,20 +70,27 @@ static bool constant_infer(Infer *q)
     for (uint32_t i = 0; i < q->shape.rank; i++)
         if (q->shape.dim[i].k)
             return infer_fail(q, DIAG_E0302, "the shape of a constant depends on the batch");
-    if (!shape_elements(&q->shape, &n) || n > UINT32_MAX || q->attrs[0].count != (size_t)n * dtype_size(q->dtype))
+    if (!shape_elements(&q->shape, &n) || n > UINT32_MAX ||
+        q->attrs[0].count != (size_t)n * dtype_size(q->dtype))
         return infer_fail(q, DIAG_E0302, "the bytes of a constant do not fill its shape");
     return true;
 }
 
 const OpDef op_constant = {
-    .name = "constant", .doc = "known elements", .attrs = constant_attrs, .infer = constant_infer, .internal = true,
+    .name = "constant",
+    .doc = "known elements",
+    .attrs = constant_attrs,
+    .infer = constant_infer,
+    .internal = true,
 };
 
 /* The fields of the runtime's clock, in its order; the last two key random numbers. */
 static const char *const clock_fields[] = {
-    "step", "steps", "own_step", "own_steps", "epoch", "epochs", "evals", "lr", "lr_scale", "seed", "key",
+    "step",  "steps", "own_step", "own_steps", "epoch", "epochs",
+    "evals", "lr",    "lr_scale", "seed",      "key",
 };
-static const AttrDecl clock_attrs[] = { { .name = "field", .kind = ATTR_STRING, .required = true }, { 0 } };
+static const AttrDecl clock_attrs[] = { { .name = "field", .kind = ATTR_STRING, .required = true },
+                                        { 0 } };
 
 int clock_field(const char *name)
 {
@@ -97,11 +110,17 @@ static bool clock_infer(Infer *q)
 }
 
 const OpDef op_clock = {
-    .name = "clock", .doc = "a scalar of the training clock", .attrs = clock_attrs, .infer = clock_infer, .internal = true,
+    .name = "clock",
+    .doc = "a scalar of the training clock",
+    .attrs = clock_attrs,
+    .infer = clock_infer,
+    .internal = true,
 };
 
 static const AttrDecl batch_attrs[] = {
-    { .name = "k", .kind = ATTR_INT, .required = true }, { .name = "dtype", .kind = ATTR_DTYPE, .i = DT_I64 }, { 0 },
+    { .name = "k", .kind = ATTR_INT, .required = true },
+    { .name = "dtype", .kind = ATTR_DTYPE, .i = DT_I64 },
+    { 0 },
 };
 
 static bool batch_infer(Infer *q)
@@ -111,11 +130,16 @@ static bool batch_infer(Infer *q)
 }
 
 const OpDef op_batch = {
-    .name = "batch", .doc = "k*B, the run-time extent of a dim", .attrs = batch_attrs, .infer = batch_infer,
-    .zero_grad = true, .internal = true,
+    .name = "batch",
+    .doc = "k*B, the run-time extent of a dim",
+    .attrs = batch_attrs,
+    .infer = batch_infer,
+    .zero_grad = true,
+    .internal = true,
 };
 
-static const AttrDecl var_attrs[] = { { .name = "site", .kind = ATTR_INT, .required = true }, { 0 } };
+static const AttrDecl var_attrs[] = { { .name = "site", .kind = ATTR_INT, .required = true },
+                                      { 0 } };
 
 static bool same_infer(Infer *q)
 {
@@ -136,20 +160,33 @@ static void var_grad(Grad *q)
 }
 
 const OpDef op_var = {
-    .name = "var", .doc = "its operand, as a variable to differentiate by", .min_in = 1, .max_in = 1, .attrs = var_attrs,
-    .infer = same_infer, .grad = var_grad, .ref = same_ref, .internal = true,
+    .name = "var",
+    .doc = "its operand, as a variable to differentiate by",
+    .min_in = 1,
+    .max_in = 1,
+    .attrs = var_attrs,
+    .infer = same_infer,
+    .grad = var_grad,
+    .ref = same_ref,
+    .internal = true,
 };
 
 const OpDef op_stop_gradient = {
-    .name = "stop_gradient", .doc = "its operand, as a constant to grad", .min_in = 1, .max_in = 1, .infer = same_infer,
-    .ref = same_ref, .zero_grad = true,
+    .name = "stop_gradient",
+    .doc = "its operand, as a constant to grad",
+    .min_in = 1,
+    .max_in = 1,
+    .infer = same_infer,
+    .ref = same_ref,
+    .zero_grad = true,
 };
 
 static bool grad_infer(Infer *q)
 {
     if (infer_shape(q, 0)->rank)
         return infer_fail(q, DIAG_E0501, "`grad` differentiates a scalar; this is %s%s",
-                          dtype_name(infer_dtype(q, 0)), shape_text(q->g->unit->arena, infer_shape(q, 0)));
+                          dtype_name(infer_dtype(q, 0)),
+                          shape_text(q->g->unit->arena, infer_shape(q, 0)));
     if (!dtype_is_float(infer_dtype(q, 1)) || !dtype_is_float(infer_dtype(q, 0)))
         return infer_fail(q, DIAG_E0502, "`grad` needs float values");
     q->dtype = infer_dtype(q, 1);
@@ -158,5 +195,10 @@ static bool grad_infer(Infer *q)
 }
 
 const OpDef op_grad = {
-    .name = "grad", .doc = "d operand 0 / d operand 1", .min_in = 2, .max_in = 2, .infer = grad_infer, .internal = true,
+    .name = "grad",
+    .doc = "d operand 0 / d operand 1",
+    .min_in = 2,
+    .max_in = 2,
+    .infer = grad_infer,
+    .internal = true,
 };

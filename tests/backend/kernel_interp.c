@@ -1,5 +1,6 @@
-/* kernel_interp.c: see kernel_interp.h. Slow on purpose: no level, no lane, no hoisting, nothing shared with the code generator but the
- * scalar semantics of ir/value.h and the runtime's random words. */
+/* kernel_interp.c: see kernel_interp.h. Slow on purpose: no level, no lane, no hoisting, nothing
+ * shared with the code generator but the scalar semantics of ir/value.h and the runtime's random
+ * words. */
 #include "tests/backend/kernel_interp.h"
 #include "ir/value.h"
 #include "runtime/random.h"
@@ -75,7 +76,8 @@ static Cell read_cell(Interp *p, uint32_t buffer, int64_t at)
 static void write_cell(Interp *p, uint32_t buffer, int64_t at, Cell c)
 {
     Dtype t = p->k->buffers.at[buffer].dtype;
-    p->cells[buffer][at] = dtype_is_float(t) ? (Cell){ .f = value_round(t, c.f) } : (Cell){ .i = value_wrap(t, c.i) };
+    p->cells[buffer][at] =
+        dtype_is_float(t) ? (Cell){ .f = value_round(t, c.f) } : (Cell){ .i = value_wrap(t, c.i) };
 }
 
 static Cell apply(ScalarOp op, Dtype from, Dtype to, const Cell *in)
@@ -83,10 +85,12 @@ static Cell apply(ScalarOp op, Dtype from, Dtype to, const Cell *in)
     Cell r = { .i = 0 };
     if (op == SC_CAST) {
         Cell x = in[0];
-        Value a = { .dtype = from, .count = 1, .i = &x.i }, b = { .dtype = to, .count = 1, .i = &r.i };
+        Value a = { .dtype = from, .count = 1, .i = &x.i },
+              b = { .dtype = to, .count = 1, .i = &r.i };
         value_cast(&a, 0, &b);
     } else if (dtype_is_float(from)) {
-        double x[3] = { op == SC_SELECT ? (double)in[0].i : in[0].f, in[1].f, in[2].f }, y = scalar_float(op, x);
+        double x[3] = { op == SC_SELECT ? (double)in[0].i : in[0].f, in[1].f, in[2].f },
+               y = scalar_float(op, x);
         if (dtype_is_float(to))
             r.f = value_round(to, y);
         else
@@ -101,7 +105,8 @@ static Cell apply(ScalarOp op, Dtype from, Dtype to, const Cell *in)
 static Cell random_word(const KernelInst *x, const Cell *v)
 {
     /* A loop's trip stands in the element's upper bits, where the kernel's builder has put it. */
-    DlrtWords w = dlrt_random((uint64_t)v[x->c].i, (uint64_t)v[x->b].i, (uint32_t)x->site, 0, (uint64_t)v[x->a].i);
+    DlrtWords w = dlrt_random((uint64_t)v[x->c].i, (uint64_t)v[x->b].i, (uint32_t)x->site, 0,
+                              (uint64_t)v[x->a].i);
     return (Cell){ .i = w.word[x->access & 3] };
 }
 
@@ -151,7 +156,8 @@ static void run_stores(Interp *p, const KernelStage *s, const Cell *v, bool in_b
         Cell in[3] = { { .i = 0 }, v[t->value], { .i = 0 } };
         if (t->kind == STORE_ADD)
             in[0] = read_cell(p, x->buffer, at);
-        write_cell(p, x->buffer, at, t->kind == STORE_ADD ? apply(SC_ADD, dtype, dtype, in) : in[1]);
+        write_cell(p, x->buffer, at,
+                   t->kind == STORE_ADD ? apply(SC_ADD, dtype, dtype, in) : in[1]);
     }
 }
 
@@ -167,7 +173,8 @@ static void start_accs(Interp *p, const KernelStage *s)
     Cell *acc = p->accs;
     for (uint32_t i = 0; i < s->accums.n; i++) {
         const KernelAccum *a = &s->accums.at[i];
-        bool max = a->combine == COMBINE_MAX || a->combine == COMBINE_ARGMAX, f = dtype_is_float(a->dtype);
+        bool max = a->combine == COMBINE_MAX || a->combine == COMBINE_ARGMAX,
+             f = dtype_is_float(a->dtype);
         int bits = (int)dtype_size(a->dtype) * 8;
         int64_t low = dtype_is_signed(a->dtype) ? INT64_MIN >> (64 - bits) : 0;
         int64_t high = dtype_is_signed(a->dtype) ? ~low : value_wrap(a->dtype, -1);
@@ -192,11 +199,16 @@ static bool arg_better(const KernelAccum *a, Cell v, Cell old)
 
 static void fold_accs(Interp *p, const KernelStage *s, const Cell *v)
 {
-    static const ScalarOp ops[] = { [COMBINE_SUM] = SC_ADD, [COMBINE_PROD] = SC_MUL, [COMBINE_MAX] = SC_MAXIMUM, [COMBINE_MIN] = SC_MINIMUM };
+    static const ScalarOp ops[] = { [COMBINE_SUM] = SC_ADD,
+                                    [COMBINE_PROD] = SC_MUL,
+                                    [COMBINE_MAX] = SC_MAXIMUM,
+                                    [COMBINE_MIN] = SC_MINIMUM };
     Cell *acc = p->accs;
     for (uint32_t i = 0; i < s->accums.n; i++) {
         const KernelAccum *a = &s->accums.at[i];
-        Cell in[3] = { acc[0], apply(SC_CAST, s->insts.at[a->value].dtype, a->dtype, &v[a->value]), { .i = 0 } };
+        Cell in[3] = { acc[0],
+                       apply(SC_CAST, s->insts.at[a->value].dtype, a->dtype, &v[a->value]),
+                       { .i = 0 } };
         if (is_arg(a)) {
             if (acc[1].i == INT64_MAX || arg_better(a, in[1], acc[0])) {
                 acc[0] = in[1];
@@ -222,7 +234,8 @@ static void walk(Interp *p, const uint32_t *axes, uint32_t n, Point *point, uint
             point(p, stage);
         return;
     }
-    for (p->at[*axes] = 0; p->at[*axes] < extent_of(p, p->k->axes.at[*axes].extent) && !p->error; p->at[*axes]++)
+    for (p->at[*axes] = 0; p->at[*axes] < extent_of(p, p->k->axes.at[*axes].extent) && !p->error;
+         p->at[*axes]++)
         walk(p, axes + 1, n - 1, point, stage);
     p->at[*axes] = 0;
 }
@@ -261,7 +274,8 @@ static void grid_point(Interp *p, uint32_t stage)
         walk(p, p->k->stages.at[i].free_axes, p->k->stages.at[i].n_free, free_point, i);
 }
 
-const char *kernel_interp(const Kernel *k, void *const *bufs, const int64_t *elements, int64_t batch)
+const char *kernel_interp(const Kernel *k, void *const *bufs, const int64_t *elements,
+                          int64_t batch)
 {
     Interp p = { .k = k, .elements = elements, .batch = batch, .arena = arena_new() };
     uint32_t grid[KERNEL_MAX_AXES], accs = 2;
@@ -269,7 +283,8 @@ const char *kernel_interp(const Kernel *k, void *const *bufs, const int64_t *ele
     for (uint32_t i = 0; i < k->buffers.n; i++) {
         const KernelBuffer *b = &k->buffers.at[i];
         Shape shape = { 1, { dim_of(b->scratch ? b->scratch : elements[i]) } };
-        Value v = b->scratch ? value_new(p.arena, b->dtype, &shape, 0) : value_from_bytes(p.arena, b->dtype, &shape, bufs[i]);
+        Value v = b->scratch ? value_new(p.arena, b->dtype, &shape, 0)
+                             : value_from_bytes(p.arena, b->dtype, &shape, bufs[i]);
         p.cells[i] = (Cell *)v.i;
     }
     p.values = arena_new_array(p.arena, Cell *, k->stages.n + 1);
@@ -282,7 +297,9 @@ const char *kernel_interp(const Kernel *k, void *const *bufs, const int64_t *ele
         grid[i] = i;
     walk(&p, grid, k->grid, grid_point, 0);
     for (uint32_t i = 0; i < k->operands; i++) {
-        Value v = { .dtype = k->buffers.at[i].dtype, .count = elements[i], .i = (int64_t *)p.cells[i] };
+        Value v = { .dtype = k->buffers.at[i].dtype,
+                    .count = elements[i],
+                    .i = (int64_t *)p.cells[i] };
         if (k->buffers.at[i].written)
             value_to_bytes(&v, bufs[i]);
     }

@@ -47,7 +47,8 @@ static inline int64_t nest_units(const KernelGrid *g, int64_t batch)
 }
 
 /* An empty kernel of `grid` axes with these extents, then axes for stages. */
-static inline Kernel *nest_kernel(Arena *a, const Dim *extents, uint32_t n_axes, uint32_t grid, int64_t block, int32_t vector)
+static inline Kernel *nest_kernel(Arena *a, const Dim *extents, uint32_t n_axes, uint32_t grid,
+                                  int64_t block, int32_t vector)
 {
     Kernel *k = arena_make(a, Kernel);
     *k = (Kernel){ .name = "case", .grid = grid, .block = block, .vector = vector, .status = -1 };
@@ -70,19 +71,24 @@ static inline InstId nest_inst(Arena *a, KernelStage *s, KernelInst i)
 
 static inline uint32_t nest_access(Arena *a, KernelStage *s, uint32_t buffer, Affine offset)
 {
-    vec_push(a, &s->accesses, (KernelAccess){ .buffer = buffer, .offset = offset, .index = INST_NONE });
+    vec_push(a, &s->accesses,
+             (KernelAccess){ .buffer = buffer, .offset = offset, .index = INST_NONE });
     return s->accesses.n - 1;
 }
 
-static inline InstId nest_load(Arena *a, const Kernel *k, KernelStage *s, uint32_t buffer, Affine offset)
+static inline InstId nest_load(Arena *a, const Kernel *k, KernelStage *s, uint32_t buffer,
+                               Affine offset)
 {
     uint32_t x = nest_access(a, s, buffer, offset);
-    return nest_inst(a, s, (KernelInst){ .kind = INST_LOAD, .dtype = k->buffers.at[buffer].dtype, .access = x });
+    return nest_inst(
+        a, s, (KernelInst){ .kind = INST_LOAD, .dtype = k->buffers.at[buffer].dtype, .access = x });
 }
 
-static inline InstId nest_scalar(Arena *a, KernelStage *s, ScalarOp op, Dtype t, InstId x, InstId y, InstId z)
+static inline InstId nest_scalar(Arena *a, KernelStage *s, ScalarOp op, Dtype t, InstId x, InstId y,
+                                 InstId z)
 {
-    return nest_inst(a, s, (KernelInst){ .kind = INST_SCALAR, .op = op, .dtype = t, .a = x, .b = y, .c = z });
+    return nest_inst(
+        a, s, (KernelInst){ .kind = INST_SCALAR, .op = op, .dtype = t, .a = x, .b = y, .c = z });
 }
 
 static inline InstId nest_index(Arena *a, KernelStage *s, Affine f)
@@ -90,14 +96,17 @@ static inline InstId nest_index(Arena *a, KernelStage *s, Affine f)
     return nest_inst(a, s, (KernelInst){ .kind = INST_INDEX, .dtype = DT_I64, .affine = f });
 }
 
-static inline void nest_store(Arena *a, KernelStage *s, uint32_t buffer, Affine offset, InstId value, StoreKind kind, bool in_body)
+static inline void nest_store(Arena *a, KernelStage *s, uint32_t buffer, Affine offset,
+                              InstId value, StoreKind kind, bool in_body)
 {
     uint32_t x = nest_access(a, s, buffer, offset);
-    vec_push(a, &s->stores, (KernelStore){ .kind = kind, .in_body = in_body, .access = x, .value = value });
+    vec_push(a, &s->stores,
+             (KernelStore){ .kind = kind, .in_body = in_body, .access = x, .value = value });
 }
 
 /* y[i] = op(x0[i], x1[i], x2[i]) over n elements, in blocks. Operands: the inputs, then y. */
-static inline Kernel *nest_scalar_kernel(Arena *a, ScalarOp op, Dtype from, Dtype to, int64_t n, int64_t block)
+static inline Kernel *nest_scalar_kernel(Arena *a, ScalarOp op, Dtype from, Dtype to, int64_t n,
+                                         int64_t block)
 {
     Dim extent = dim_of(n);
     Kernel *k = nest_kernel(a, &extent, 1, 1, block, 0);

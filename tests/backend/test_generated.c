@@ -1,6 +1,6 @@
-/* Generated code against the reference interpreter, for every op and each of its cases: forward, and for real-valued cases
- * also backward (the gradient of a weighted sum by all inputs), at the maximal batch and at a smaller one, on one and on three
- * threads with the same bits. */
+/* Generated code against the reference interpreter, for every op and each of its cases: forward,
+ * and for real-valued cases also backward (the gradient of a weighted sum by all inputs), at the
+ * maximal batch and at a smaller one, on one and on three threads with the same bits. */
 #include "backend/session.h"
 #include "ir/cases.h"
 #include "ir/builder.h"
@@ -17,7 +17,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-/* Chosen from the depth of sums in the cases (below 200 terms) and the accuracy promised for functions (2 ULP). */
+/* Chosen from the depth of sums in the cases (below 200 terms) and the accuracy promised for
+ * functions (2 ULP). */
 static const double RELATIVE = 2e-5, ABSOLUTE = 2e-6;
 
 DlrtCall *test_call_address(const char *symbol)
@@ -26,7 +27,9 @@ DlrtCall *test_call_address(const char *symbol)
         const char *name;
         DlrtCall *call;
     } calls[] = {
-        { "dlrt_call_sort", dlrt_call_sort }, { "dlrt_call_solve", dlrt_call_solve }, { "dlrt_call_qr", dlrt_call_qr },
+        { "dlrt_call_sort", dlrt_call_sort },
+        { "dlrt_call_solve", dlrt_call_solve },
+        { "dlrt_call_qr", dlrt_call_qr },
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)
         if (!strcmp(calls[i].name, symbol))
@@ -57,13 +60,15 @@ static void complain(const Case *c, const char *format, ...)
         fprintf(stderr, "    %s\n", c->cx->diags.at[i].message);
 }
 
-/* Case i of op on a fresh unit, as an exported entry; with `backward`, its results are the gradients of sum(w * result). */
+/* Case i of op on a fresh unit, as an exported entry; with `backward`, its results are the
+ * gradients of sum(w * result). */
 static bool build_case(Case *c, Op op, uint32_t i, bool backward)
 {
     c->cx = compiler_new();
     c->unit = unit_new(c->cx, "case");
     c->rng = case_rng(c->cx->arena, 1000 * (uint64_t)op + i);
-    snprintf(c->what, sizeof c->what, "%s case %u%s", op_defs[op]->name, i, backward ? " backward" : "");
+    snprintf(c->what, sizeof c->what, "%s case %u%s", op_defs[op]->name, i,
+             backward ? " backward" : "");
     Graph *g = graph_new(c->unit, "case", 4);
     NodeId y = op_defs[op]->cases ? op_defs[op]->cases(g, &c->rng, i) : NODE_NONE;
     if (y == NODE_NONE)
@@ -80,7 +85,8 @@ static bool build_case(Case *c, Op op, uint32_t i, bool backward)
         int64_t axes[MAX_RANK];
         for (uint32_t d = 0; d < s->rank; d++)
             axes[d] = d;
-        NodeId loss = s->rank ? b_reduce(g, OP_reduce_sum, b_mul(g, w, y), axes, s->rank, false) : b_mul(g, w, y);
+        NodeId loss = s->rank ? b_reduce(g, OP_reduce_sum, b_mul(g, w, y), axes, s->rank, false)
+                              : b_mul(g, w, y);
         uint32_t made = 0;
         for (uint32_t d = 0; d < n_in; d++) {
             AttrValue number = attr_i(d);
@@ -93,7 +99,8 @@ static bool build_case(Case *c, Op op, uint32_t i, bool backward)
         if (!made)
             return false;
     }
-    vec_push(c->unit->arena, &c->unit->entries, (Entry){ .kind = ENTRY_EXPORT, .name = "case", .graph = g });
+    vec_push(c->unit->arena, &c->unit->entries,
+             (Entry){ .kind = ENTRY_EXPORT, .name = "case", .graph = g });
     return true;
 }
 
@@ -117,7 +124,9 @@ static bool close_enough(const Value *want, const Value *got)
         double a = want->f[i], b = got->f[i];
         if ((isnan(a) && isnan(b)) || a == b)
             continue;
-        double size = fabs(a) > 1 ? fabs(a) : 1, slack = want->dtype == DT_F16 ? 100 : want->dtype == DT_BF16 ? 1000 : 1;
+        double size = fabs(a) > 1 ? fabs(a) : 1, slack = want->dtype == DT_F16    ? 100
+                                                         : want->dtype == DT_BF16 ? 1000
+                                                                                  : 1;
         if (!(fabs(a - b) <= slack * (RELATIVE * size + ABSOLUTE)))
             return false;
     }
@@ -131,7 +140,8 @@ static void run_at(Case *c, const DlrtModel *model, int64_t batch)
     uint32_t n_in = g->inputs.n, n_out = g->outputs.n;
     Value *in = arena_new_array(a, Value, n_in), *out = arena_new_array(a, Value, n_out);
     const void **inputs = arena_new_array(a, const void *, n_in + 1);
-    void **outputs = arena_new_array(a, void *, n_out + 1), **again = arena_new_array(a, void *, n_out + 1);
+    void **outputs = arena_new_array(a, void *, n_out + 1),
+         **again = arena_new_array(a, void *, n_out + 1);
     for (uint32_t i = 0; i < n_in; i++) {
         in[i] = case_value(a, &c->rng, g, i, batch);
         inputs[i] = to_memory(&in[i]);
@@ -158,7 +168,8 @@ static void run_at(Case *c, const DlrtModel *model, int64_t batch)
     dlrt_set_threads(cx, 3, NULL, NULL);
     int code3 = dlrt_run(cx, &model->entries[0], batch, inputs, again);
     if (code || code3)
-        complain(c, "B=%lld: %s %s", (long long)batch, dlrt_error(code ? code : code3), dlrt_message(cx));
+        complain(c, "B=%lld: %s %s", (long long)batch, dlrt_error(code ? code : code3),
+                 dlrt_message(cx));
     for (uint32_t i = 0; i < n_out && !code; i++) {
         Shape s = { .rank = out[i].rank };
         for (uint32_t d = 0; d < s.rank; d++)
@@ -170,9 +181,11 @@ static void run_at(Case *c, const DlrtModel *model, int64_t batch)
             for (int64_t e = 0, shown = 0; e < got.count && shown < 4; e++)
                 if (dtype_is_float(got.dtype) ? got.f[e] != out[i].f[e] : got.i[e] != out[i].i[e]) {
                     if (dtype_is_float(got.dtype))
-                        fprintf(stderr, "    [%lld] %g, reference %g\n", (long long)e, got.f[e], out[i].f[e]);
+                        fprintf(stderr, "    [%lld] %g, reference %g\n", (long long)e, got.f[e],
+                                out[i].f[e]);
                     else
-                        fprintf(stderr, "    [%lld] %lld, reference %lld\n", (long long)e, (long long)got.i[e], (long long)out[i].i[e]);
+                        fprintf(stderr, "    [%lld] %lld, reference %lld\n", (long long)e,
+                                (long long)got.i[e], (long long)out[i].i[e]);
                     shown++;
                 }
         }
@@ -194,7 +207,8 @@ static void run_case(Op op, uint32_t i, bool backward, const Target *t)
     Case c;
     bool built = build_case(&c, op, i, backward);
     if (built) {
-        PipelineOptions grads = { .stop_after = "autodiff", .verify = true }, all = { .verify = true };
+        PipelineOptions grads = { .stop_after = "autodiff", .verify = true },
+                        all = { .verify = true };
         if (!pipeline_run(c.unit, &grads, NULL)) {
             /* an op without a derivative says so: that is its published state */
             if (!(backward && c.cx->diags.n && c.cx->diags.at[0].code == DIAG_E0503))
@@ -207,7 +221,8 @@ static void run_case(Op op, uint32_t i, bool backward, const Target *t)
             else if (!(s = session_new(c.unit, t, test_call_address)))
                 complain(&c, "code generation");
             if (s) {
-                run_at(&c, session_model(s), c.reference->batch_max > 0 ? c.reference->batch_max : 4);
+                run_at(&c, session_model(s),
+                       c.reference->batch_max > 0 ? c.reference->batch_max : 4);
                 if (c.reference->batch_max > 1 && !c.unit->entries.at[0].pinned)
                     run_at(&c, session_model(s), c.reference->batch_max - 1);
                 session_free(s);

@@ -1,5 +1,6 @@
-/* test_nest.c: loop nests against the interpreter of kernels: random kernels, and those whose shape has trapped somebody. For each
- * level of instructions that this machine has; units in one call and in pieces must give the same bits. */
+/* test_nest.c: loop nests against the interpreter of kernels: random kernels, and those whose shape
+ * has trapped somebody. For each level of instructions that this machine has; units in one call and
+ * in pieces must give the same bits. */
 #include "tests/backend/kernel_interp.h"
 #include "tests/backend/nest_case.h"
 
@@ -48,11 +49,13 @@ static void fill(Gen *g, Dtype t, void *bytes, int64_t n)
         if (dtype_is_float(t))
             v.f[i] = (double)below(g, 4001) / 2000 - 1;
         else
-            v.i[i] = t == DT_I64 ? below(g, 23) - 1 : below(g, 200); /* i64: an index, sometimes out of range */
+            v.i[i] = t == DT_I64 ? below(g, 23) - 1
+                                 : below(g, 200); /* i64: an index, sometimes out of range */
     value_to_bytes(&v, bytes);
 }
 
-static void same_values(const Kernel *k, uint32_t operand, const void *got, const void *want, int64_t n, const char *march)
+static void same_values(const Kernel *k, uint32_t operand, const void *got, const void *want,
+                        int64_t n, const char *march)
 {
     Arena *a = arena_new();
     Shape shape = { 1, { dim_of(n) } };
@@ -60,14 +63,18 @@ static void same_values(const Kernel *k, uint32_t operand, const void *got, cons
     Value x = value_from_bytes(a, t, &shape, got), y = value_from_bytes(a, t, &shape, want);
     double unit = t == DT_BF16 ? 0x1p-7 : t == DT_F16 ? 0x1p-10 : 1e-5;
     for (int64_t i = 0; i < n; i++) {
-        bool ok = dtype_is_float(t) ? x.f[i] == y.f[i] || fabs(x.f[i] - y.f[i]) <= unit * (1 + fabs(y.f[i])) || (isnan(x.f[i]) && isnan(y.f[i]))
-                                    : x.i[i] == y.i[i];
+        bool ok = dtype_is_float(t)
+                      ? x.f[i] == y.f[i] || fabs(x.f[i] - y.f[i]) <= unit * (1 + fabs(y.f[i])) ||
+                            (isnan(x.f[i]) && isnan(y.f[i]))
+                      : x.i[i] == y.i[i];
         if (ok)
             continue;
         print_error("%s\n", kernel_text(a, k));
         if (dtype_is_float(t))
-            fail_msg("%s operand %u[%lld]: %a, want %a", march, operand, (long long)i, x.f[i], y.f[i]);
-        fail_msg("%s operand %u[%lld]: %lld, want %lld", march, operand, (long long)i, (long long)x.i[i], (long long)y.i[i]);
+            fail_msg("%s operand %u[%lld]: %a, want %a", march, operand, (long long)i, x.f[i],
+                     y.f[i]);
+        fail_msg("%s operand %u[%lld]: %lld, want %lld", march, operand, (long long)i,
+                 (long long)x.i[i], (long long)y.i[i]);
     }
     arena_free(a);
 }
@@ -128,7 +135,8 @@ static void check(Gen *g, int64_t batch)
         run_units(g, &code, &pieces, batch, true);
         for (uint32_t i = 0; i < g->k->operands; i++) {
             same_values(g->k, i, got.bufs[i], want.bufs[i], g->elements[i], marches[m]);
-            if (memcmp(got.bufs[i], pieces.bufs[i], (size_t)g->elements[i] * dtype_size(g->k->buffers.at[i].dtype)))
+            if (memcmp(got.bufs[i], pieces.bufs[i],
+                       (size_t)g->elements[i] * dtype_size(g->k->buffers.at[i].dtype)))
                 fail_msg("%s: units in pieces differ\n%s", marches[m], kernel_text(g->arena, g->k));
         }
         nest_code_free(&code);
@@ -181,13 +189,16 @@ static uint32_t new_operand(Gen *g, Dtype t, int64_t elements, bool written)
 
 static InstId to_f32(Gen *g, KernelStage *s, InstId v)
 {
-    return s->insts.at[v].dtype == DT_F32 ? v : nest_scalar(g->arena, s, SC_CAST, DT_F32, v, INST_NONE, INST_NONE);
+    return s->insts.at[v].dtype == DT_F32
+               ? v
+               : nest_scalar(g->arena, s, SC_CAST, DT_F32, v, INST_NONE, INST_NONE);
 }
 
 /* A load of some axes of the stage, sometimes guarded, sometimes through an index. */
 static InstId random_load(Gen *g, KernelStage *s, bool reduced, bool plain)
 {
-    static const Dtype types[] = { DT_F32, DT_F32, DT_F32, DT_U8, DT_BF16, DT_F16, DT_I32, DT_BOOL, DT_F64 };
+    static const Dtype types[] = { DT_F32, DT_F32, DT_F32,  DT_U8, DT_BF16,
+                                   DT_F16, DT_I32, DT_BOOL, DT_F64 };
     uint32_t all = axes_of(g, s, reduced), set = below(g, 2) ? all : all & (uint32_t)draw(g);
     int64_t elements;
     Affine f = layout(g, set, &elements);
@@ -201,7 +212,8 @@ static InstId random_load(Gen *g, KernelStage *s, bool reduced, bool plain)
         Affine at = layout(g, which, &n);
         index = nest_load(g->arena, g->k, s, new_operand(g, DT_I64, n, false), at);
     }
-    InstId v = nest_load(g->arena, g->k, s, new_operand(g, t, indexed ? rows * elements : elements, false), f);
+    InstId v = nest_load(g->arena, g->k, s,
+                         new_operand(g, t, indexed ? rows * elements : elements, false), f);
     KernelAccess *x = &s->accesses.at[s->accesses.n - 1];
     if (indexed) {
         x->index = index;
@@ -221,16 +233,19 @@ static InstId random_load(Gen *g, KernelStage *s, bool reduced, bool plain)
 
 static InstId random_value(Gen *g, KernelStage *s, InstId *pool, int n)
 {
-    static const ScalarOp ops[] = { SC_ADD, SC_SUB, SC_MUL, SC_MAXIMUM, SC_MINIMUM, SC_TANH, SC_SIGMOID, SC_ERF, SC_SIN };
+    static const ScalarOp ops[] = { SC_ADD,  SC_SUB,     SC_MUL, SC_MAXIMUM, SC_MINIMUM,
+                                    SC_TANH, SC_SIGMOID, SC_ERF, SC_SIN };
     ScalarOp op = ops[below(g, 9)];
     InstId a = pool[below(g, n)], b = pool[below(g, n)];
     if (below(g, 6))
-        return nest_scalar(g->arena, s, op, DT_F32, a, scalar_operands(op) > 1 ? b : INST_NONE, INST_NONE);
+        return nest_scalar(g->arena, s, op, DT_F32, a, scalar_operands(op) > 1 ? b : INST_NONE,
+                           INST_NONE);
     uint32_t set = axes_of(g, s, true);
     Affine f = affine_const(3);
     for (uint32_t i = 0; i < g->k->axes.n; i++)
         f.coef[i] = set >> i & 1 && below(g, 2);
-    InstId i = nest_index(g->arena, s, f), c = nest_inst(g->arena, s, (KernelInst){ .kind = INST_CONST, .dtype = DT_I64, .i = 4 });
+    InstId i = nest_index(g->arena, s, f),
+           c = nest_inst(g->arena, s, (KernelInst){ .kind = INST_CONST, .dtype = DT_I64, .i = 4 });
     InstId cond = nest_scalar(g->arena, s, SC_LT, DT_BOOL, i, c, INST_NONE);
     return nest_scalar(g->arena, s, SC_SELECT, DT_F32, cond, a, b);
 }
@@ -260,14 +275,18 @@ static void random_stage(Gen *g, KernelStage *s, uint32_t number, bool *batch, i
     InstId pool[32];
     int n = 0;
     random_axes(g, s->free_axes, s->n_free = (uint32_t)below(g, 3), batch);
-    random_axes(g, s->reduced_axes, s->n_reduced = (uint32_t)below(g, 3) * (below(g, 3) > 0), batch);
+    random_axes(g, s->reduced_axes, s->n_reduced = (uint32_t)below(g, 3) * (below(g, 3) > 0),
+                batch);
     bool reduces = s->n_reduced;
     for (int64_t i = 1 + below(g, 3); i > 0; i--)
         pool[n++] = random_load(g, s, true, false);
     for (uint32_t i = 0; i < number; i++)
         if (scalars[i] >= 0) {
             Dtype t = g->k->stages.at[i].insts.at[scalars[i]].dtype;
-            InstId v = nest_inst(g->arena, s, (KernelInst){ .kind = INST_UNIT_VALUE, .dtype = t, .access = i, .a = (InstId)scalars[i] });
+            InstId v = nest_inst(
+                g->arena, s,
+                (KernelInst){
+                    .kind = INST_UNIT_VALUE, .dtype = t, .access = i, .a = (InstId)scalars[i] });
             pool[n++] = to_f32(g, s, v);
         }
     for (int64_t i = below(g, 6); i > 0; i--, n++)
@@ -281,11 +300,15 @@ static void random_stage(Gen *g, KernelStage *s, uint32_t number, bool *batch, i
         bool arg = c >= COMBINE_ARGMAX;
         InstId v = arg || c == COMBINE_PROD ? plain : pool[n - 1];
         vec_push(g->arena, &s->accums, (KernelAccum){ c, v, arg ? index : INST_NONE, DT_F32 });
-        vec_push(g->arena, &s->accums, (KernelAccum){ COMBINE_SUM, pool[0], INST_NONE, below(g, 2) ? DT_F32 : DT_F64 });
+        vec_push(g->arena, &s->accums,
+                 (KernelAccum){ COMBINE_SUM, pool[0], INST_NONE, below(g, 2) ? DT_F32 : DT_F64 });
         Dtype types[] = { DT_F32, arg ? DT_I64 : s->accums.at[1].dtype, s->accums.at[1].dtype };
         n = 0;
         for (int i = 0; i < (arg ? 3 : 2); i++)
-            pool[n++] = to_f32(g, s, nest_inst(g->arena, s, (KernelInst){ .kind = INST_ACC, .dtype = types[i], .i = i }));
+            pool[n++] =
+                to_f32(g, s,
+                       nest_inst(g->arena, s,
+                                 (KernelInst){ .kind = INST_ACC, .dtype = types[i], .i = i }));
         if (below(g, 2))
             pool[n++] = random_load(g, s, false, false);
         pool[n] = nest_scalar(g->arena, s, SC_ADD, DT_F32, pool[0], pool[n - 1], INST_NONE);
@@ -297,7 +320,8 @@ static void random_stage(Gen *g, KernelStage *s, uint32_t number, bool *batch, i
     InstId v = pool[n - 1];
     if (out != DT_F32)
         v = nest_scalar(g->arena, s, SC_CAST, out, v, INST_NONE, INST_NONE);
-    nest_store(g->arena, s, new_operand(g, out, elements, true), f, v, below(g, 4) ? STORE_SET : STORE_ADD, false);
+    nest_store(g->arena, s, new_operand(g, out, elements, true), f, v,
+               below(g, 4) ? STORE_SET : STORE_ADD, false);
     scalars[number] = s->n_free ? -1 : (int64_t)pool[n - 1];
 }
 
@@ -312,7 +336,9 @@ static void random_kernel(Gen *g)
     for (uint32_t i = 0; i < g->k->axes.n; i++)
         batch &= !g->k->axes.at[i].extent.k;
     g->k->block = 1 + below(g, 2) * below(g, 150);
-    g->k->vector = below(g, 8) == 0 ? VECTOR_NONE : grid && below(g, 2) ? (int32_t)grid - 1 : VECTOR_INNER;
+    g->k->vector = below(g, 8) == 0      ? VECTOR_NONE
+                   : grid && below(g, 2) ? (int32_t)grid - 1
+                                         : VECTOR_INNER;
     int64_t stages = 1 + below(g, 3);
     for (uint32_t i = 0; i < stages; i++) {
         KernelStage s = { 0 };
@@ -338,7 +364,8 @@ static void test_random(void **state)
 
 /* ---- Shapes by hand ---- */
 
-static Gen hand_made(const Dim *extents, uint32_t n_axes, uint32_t grid, int64_t block, int32_t vector)
+static Gen hand_made(const Dim *extents, uint32_t n_axes, uint32_t grid, int64_t block,
+                     int32_t vector)
 {
     Gen g = { .arena = arena_new(), .state = 99 };
     g.k = nest_kernel(g.arena, extents, n_axes, grid, block, vector);
@@ -364,7 +391,8 @@ static void test_indexed_add(void **state)
     InstId index = nest_load(g.arena, g.k, &s, new_operand(&g, DT_I64, 50, false), affine_axis(1));
     InstId v = nest_load(g.arena, g.k, &s, new_operand(&g, DT_F32, 37 * 50, false), from);
     s.body_insts = s.insts.n;
-    nest_store(g.arena, &s, new_operand(&g, DT_F32, 37 * 20, true), affine_axis(0), v, STORE_ADD, true);
+    nest_store(g.arena, &s, new_operand(&g, DT_F32, 37 * 20, true), affine_axis(0), v, STORE_ADD,
+               true);
     KernelAccess *x = &s.accesses.at[s.stores.at[0].access];
     x->index = index;
     x->index_stride = 37;
@@ -380,10 +408,13 @@ static void test_histogram(void **state)
         const Dim d = dim_of(123);
         Gen g = hand_made(&d, 1, 0, 1, vector);
         KernelStage s = { .reduced_axes = { 0 }, .n_reduced = 1 };
-        InstId index = nest_load(g.arena, g.k, &s, new_operand(&g, DT_I64, 123, false), affine_axis(0));
-        InstId one = nest_inst(g.arena, &s, (KernelInst){ .kind = INST_CONST, .dtype = DT_I32, .i = 1 });
+        InstId index =
+            nest_load(g.arena, g.k, &s, new_operand(&g, DT_I64, 123, false), affine_axis(0));
+        InstId one =
+            nest_inst(g.arena, &s, (KernelInst){ .kind = INST_CONST, .dtype = DT_I32, .i = 1 });
         s.body_insts = s.insts.n;
-        nest_store(g.arena, &s, new_operand(&g, DT_I32, 20, true), affine_const(0), one, STORE_ADD, true);
+        nest_store(g.arena, &s, new_operand(&g, DT_I32, 20, true), affine_const(0), one, STORE_ADD,
+                   true);
         KernelAccess *x = &s.accesses.at[s.stores.at[0].access];
         x->index = index;
         x->index_stride = 1;
@@ -392,14 +423,18 @@ static void test_histogram(void **state)
     }
 }
 
-/* y = exp(x - max) / sum, by way of what earlier stages left: in scratch, or in the result itself. */
+/* y = exp(x - max) / sum, by way of what earlier stages left: in scratch, or in the result itself.
+ */
 static void softmax_stages(int64_t columns, int32_t vector, bool scratch, Dim rows)
 {
     const Dim d[] = { rows, dim_of(columns), dim_of(columns), dim_of(columns) };
     Gen g = hand_made(d, 4, 1, 3, vector);
     Arena *a = g.arena;
-    KernelStage s[3] = { { .reduced_axes = { 1 }, .n_reduced = 1 }, { .reduced_axes = { 2 }, .n_reduced = 1 }, { .free_axes = { 3 }, .n_free = 1 } };
-    uint32_t x = new_operand(&g, DT_F32, rows.n * columns, false), y = new_operand(&g, DT_F32, rows.n * columns, true);
+    KernelStage s[3] = { { .reduced_axes = { 1 }, .n_reduced = 1 },
+                         { .reduced_axes = { 2 }, .n_reduced = 1 },
+                         { .free_axes = { 3 }, .n_free = 1 } };
+    uint32_t x = new_operand(&g, DT_F32, rows.n * columns, false),
+             y = new_operand(&g, DT_F32, rows.n * columns, true);
     Affine at[3], tile[3];
     for (uint32_t i = 0; i < 3; i++) {
         at[i] = affine_axis(i + 1);
@@ -408,22 +443,26 @@ static void softmax_stages(int64_t columns, int32_t vector, bool scratch, Dim ro
     }
     uint32_t keep = y;
     if (scratch) {
-        vec_push(a, &g.k->buffers, (KernelBuffer){ .dtype = DT_F32, .scratch = columns, .written = true });
+        vec_push(a, &g.k->buffers,
+                 (KernelBuffer){ .dtype = DT_F32, .scratch = columns, .written = true });
         keep = g.k->buffers.n - 1;
     }
     InstId v = nest_load(a, g.k, &s[0], x, at[0]);
     s[0].body_insts = s[0].insts.n;
     vec_push(a, &s[0].accums, (KernelAccum){ COMBINE_MAX, v, INST_NONE, DT_F32 });
     InstId max = nest_inst(a, &s[0], (KernelInst){ .kind = INST_ACC, .dtype = DT_F32 });
-    InstId m = nest_inst(a, &s[1], (KernelInst){ .kind = INST_UNIT_VALUE, .dtype = DT_F32, .access = 0, .a = max });
+    InstId m = nest_inst(
+        a, &s[1], (KernelInst){ .kind = INST_UNIT_VALUE, .dtype = DT_F32, .access = 0, .a = max });
     v = nest_scalar(a, &s[1], SC_SUB, DT_F32, nest_load(a, g.k, &s[1], x, at[1]), m, INST_NONE);
     v = nest_scalar(a, &s[1], SC_EXP, DT_F32, v, INST_NONE, INST_NONE);
     s[1].body_insts = s[1].insts.n;
     nest_store(a, &s[1], keep, tile[1], v, STORE_SET, true);
     vec_push(a, &s[1].accums, (KernelAccum){ COMBINE_SUM, v, INST_NONE, DT_F32 });
     InstId sum = nest_inst(a, &s[1], (KernelInst){ .kind = INST_ACC, .dtype = DT_F32 });
-    InstId total = nest_inst(a, &s[2], (KernelInst){ .kind = INST_UNIT_VALUE, .dtype = DT_F32, .access = 1, .a = sum });
-    v = nest_scalar(a, &s[2], SC_DIV, DT_F32, nest_load(a, g.k, &s[2], keep, tile[2]), total, INST_NONE);
+    InstId total = nest_inst(
+        a, &s[2], (KernelInst){ .kind = INST_UNIT_VALUE, .dtype = DT_F32, .access = 1, .a = sum });
+    v = nest_scalar(a, &s[2], SC_DIV, DT_F32, nest_load(a, g.k, &s[2], keep, tile[2]), total,
+                    INST_NONE);
     s[2].body_insts = s[2].insts.n;
     nest_store(a, &s[2], y, at[2], v, STORE_SET, false);
     finish(&g, s, 3);
@@ -446,7 +485,8 @@ static void arg_extreme_of(Combine combine, const float *x, int64_t n, int64_t w
     Dim d = dim_of(n);
     Kernel *k = nest_kernel(a, &d, 1, 0, 1, vector);
     KernelStage s = { .reduced_axes = { 0 }, .n_reduced = 1 };
-    InstId v = nest_load(a, k, &s, nest_operand(a, k, DT_F32, false), affine_axis(0)), i = nest_index(a, &s, affine_axis(0));
+    InstId v = nest_load(a, k, &s, nest_operand(a, k, DT_F32, false), affine_axis(0)),
+           i = nest_index(a, &s, affine_axis(0));
     s.body_insts = s.insts.n;
     vec_push(a, &s.accums, (KernelAccum){ combine, v, i, DT_F32 });
     InstId at = nest_inst(a, &s, (KernelInst){ .kind = INST_ACC, .dtype = DT_I64, .i = 1 });
@@ -474,7 +514,8 @@ static void arg_extreme(Combine combine, const float *x, int64_t n, int64_t want
     arg_extreme_of(combine, x, n, want, VECTOR_NONE);  /* in order */
 }
 
-/* Ties go to the lowest index, the first NaN wins, and infinities that equal the start are found. */
+/* Ties go to the lowest index, the first NaN wins, and infinities that equal the start are found.
+ */
 static void test_arg_edges(void **state)
 {
     (void)state;
@@ -492,7 +533,8 @@ static void test_arg_edges(void **state)
     arg_extreme(COMBINE_ARGMIN, x, 150, 35);
 }
 
-/* All four words, for scalars and vectors, exactly as the runtime makes them (the interpreter calls it). */
+/* All four words, for scalars and vectors, exactly as the runtime makes them (the interpreter calls
+ * it). */
 static void test_random_words(void **state)
 {
     (void)state;
@@ -502,11 +544,21 @@ static void test_random_words(void **state)
         KernelStage s = { 0 };
         Affine element = { .c = 0xfffffff0, .coef = { 3 } };
         InstId i = nest_index(g.arena, &s, element);
-        InstId step = nest_inst(g.arena, &s, (KernelInst){ .kind = INST_CONST, .dtype = DT_U64, .i = 0x123456789abcdef });
-        InstId key = nest_load(g.arena, g.k, &s, new_operand(&g, DT_U64, 1, false), affine_const(0));
+        InstId step =
+            nest_inst(g.arena, &s,
+                      (KernelInst){ .kind = INST_CONST, .dtype = DT_U64, .i = 0x123456789abcdef });
+        InstId key =
+            nest_load(g.arena, g.k, &s, new_operand(&g, DT_U64, 1, false), affine_const(0));
         for (uint32_t w = 0; w < 4; w++) {
-            KernelInst x = { .kind = INST_RANDOM, .dtype = DT_U32, .a = i, .b = step, .c = key, .site = 0xdeadbeef, .access = w };
-            nest_store(g.arena, &s, new_operand(&g, DT_U32, 101, true), affine_axis(0), nest_inst(g.arena, &s, x), STORE_SET, false);
+            KernelInst x = { .kind = INST_RANDOM,
+                             .dtype = DT_U32,
+                             .a = i,
+                             .b = step,
+                             .c = key,
+                             .site = 0xdeadbeef,
+                             .access = w };
+            nest_store(g.arena, &s, new_operand(&g, DT_U32, 101, true), affine_axis(0),
+                       nest_inst(g.arena, &s, x), STORE_SET, false);
         }
         s.body_insts = s.insts.n;
         finish(&g, &s, 1);
@@ -554,9 +606,10 @@ static void test_malformed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random),      cmocka_unit_test(test_indexed_add),  cmocka_unit_test(test_histogram),
-        cmocka_unit_test(test_softmax),     cmocka_unit_test(test_arg_edges),    cmocka_unit_test(test_random_words),
-        cmocka_unit_test(test_empty),       cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_random),    cmocka_unit_test(test_indexed_add),
+        cmocka_unit_test(test_histogram), cmocka_unit_test(test_softmax),
+        cmocka_unit_test(test_arg_edges), cmocka_unit_test(test_random_words),
+        cmocka_unit_test(test_empty),     cmocka_unit_test(test_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

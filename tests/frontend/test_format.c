@@ -229,7 +229,8 @@ static void test_cases(void **state)
         { "const h = first_coefficient + a*(second_coefficient + a*(third_coefficient_long + "
           "a*(fourth_coefficient + a*fifth)))",
           "const h = first_coefficient +\n"
-          "    a*(second_coefficient + a*(third_coefficient_long + a*(fourth_coefficient + a*fifth)))\n" },
+          "    a*(second_coefficient + a*(third_coefficient_long + a*(fourth_coefficient + "
+          "a*fifth)))\n" },
         { "const y = g(if the_condition_is_rather_long { the_first_value } else { the_second_value "
           "}, "
           "and_then_one_more_argument)",

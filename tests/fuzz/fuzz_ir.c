@@ -1,7 +1,8 @@
-/* libFuzzer target: IR text. What reads must verify (the reader checks), pass through the pipeline with every check on, and
- * print to a text that reads back; what does not must leave a diagnostic.
+/* libFuzzer target: IR text. What reads must verify (the reader checks), pass through the pipeline
+ * with every check on, and print to a text that reads back; what does not must leave a diagnostic.
  *
- *   clang -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_ir.c LIBRARIES && ./a.out CORPUS */
+ *   clang -fsanitize=fuzzer,address,undefined -I. tests/fuzz/fuzz_ir.c LIBRARIES && ./a.out CORPUS
+ */
 #include "ir/text.h"
 #include "passes/pipeline.h"
 
@@ -11,7 +12,8 @@
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 
-/* Half of the time one number becomes another: damaged syntax rarely gets as far as the type rules. */
+/* Half of the time one number becomes another: damaged syntax rarely gets as far as the type rules.
+ */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned seed)
 {
     static const char *const numbers[] = { "0", "1", "2", "3", "5", "7", "-1", "64", "4294967296",

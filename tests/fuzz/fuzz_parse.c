@@ -1,5 +1,6 @@
-/* fuzz_parse.c: libFuzzer target: any bytes are parsed; errors are printed both ways; what parses is
- * formatted, and the result must be stable. tests/fuzz/build.sh builds it and says how to run it. */
+/* fuzz_parse.c: libFuzzer target: any bytes are parsed; errors are printed both ways; what parses
+ * is formatted, and the result must be stable. tests/fuzz/build.sh builds it and says how to run
+ * it. */
 #include "frontend/diag_print.h"
 #include "frontend/syntax.h"
 

@@ -1,6 +1,6 @@
-/* c_interface.c: a program that uses two generated libraries (net.dl, line.dl) as somebody else's would: training, metrics,
- * files, views, threads, fork, and every call that must fail. Prints each expectation that does not hold; exit code 1 then.
- * Compiled and run by test_c_interface.sh. */
+/* c_interface.c: a program that uses two generated libraries (net.dl, line.dl) as somebody else's
+ * would: training, metrics, files, views, threads, fork, and every call that must fail. Prints each
+ * expectation that does not hold; exit code 1 then. Compiled and run by test_c_interface.sh. */
 #include "line.h"
 #include "net.h"
 
@@ -15,7 +15,8 @@
 enum { N = 90, X = 6, CLASSES = 3 };
 
 static int failures;
-#define EXPECT(c) ((c) ? (void)0 : (void)(printf("%s:%d: %s\n", __FILE__, __LINE__, #c), failures++))
+#define EXPECT(c)                                                                                  \
+    ((c) ? (void)0 : (void)(printf("%s:%d: %s\n", __FILE__, __LINE__, #c), failures++))
 
 typedef struct {
     float x[N][X];
@@ -114,7 +115,8 @@ static void test_metrics(void)
     EXPECT(fabs(net_metric(sums, NET_PERPLEXITY) - exp(loss / N)) < 1e-5 * exp(loss / N));
     EXPECT(fabs(net_metric(sums, NET_RIGHT) - right) < 1e-4 * right);
     EXPECT(fabs(net_metric(sums, NET_SIZE_) - 2 * squares / (N * CLASSES)) < 1e-5 * squares / N);
-    EXPECT(isnan(net_metric(sums, -1)) && isnan(net_metric(sums, NET_SIZE_ + 1)) && isnan(net_metric(NULL, 0)));
+    EXPECT(isnan(net_metric(sums, -1)) && isnan(net_metric(sums, NET_SIZE_ + 1)) &&
+           isnan(net_metric(NULL, 0)));
     net_free(cx);
 }
 
@@ -176,7 +178,8 @@ static void test_files(void)
     EXPECT(net_train(resumed, N, data.x[0], data.y, 40, &b) == DLCC_OK);
     EXPECT(net_train(from_memory, N, data.x[0], data.y, 40, &c) == DLCC_OK);
     EXPECT(memcmp(&a, &b, sizeof a) == 0 && memcmp(&a, &c, sizeof a) == 0);
-    EXPECT(same_tensors(cx, resumed) && same_tensors(cx, from_memory) && !same_tensors(cx, weights));
+    EXPECT(same_tensors(cx, resumed) && same_tensors(cx, from_memory) &&
+           !same_tensors(cx, weights));
     /* What cannot be read or written leaves the context as it was. */
     memory.bytes[memory.size - 1] ^= 1;
     EXPECT(net_load_from(resumed, DLCC_STATE, &io) == DLCC_E_FORMAT && *net_message(resumed));
@@ -195,11 +198,13 @@ static void test_views(void)
     net *cx = fresh(9), *view = NULL;
     float a[16][CLASSES], b[16][CLASSES], one[X] = { 1 };
     EXPECT(net_view(cx, NULL, 0, &view) == DLCC_OK);
-    EXPECT(net_logits(cx, 16, data.x[0], a[0]) == DLCC_OK && net_logits(view, 16, data.x[0], b[0]) == DLCC_OK);
+    EXPECT(net_logits(cx, 16, data.x[0], a[0]) == DLCC_OK &&
+           net_logits(view, 16, data.x[0], b[0]) == DLCC_OK);
     EXPECT(memcmp(a, b, sizeof a) == 0);
     EXPECT(net_step(view, 16, data.x[0], data.y, NULL) == DLCC_E_ARG);
     EXPECT(net_step(cx, 16, data.x[0], data.y, NULL) == DLCC_OK);
-    EXPECT(net_logits(cx, 16, data.x[0], a[0]) == DLCC_OK && net_logits(view, 16, data.x[0], b[0]) == DLCC_OK);
+    EXPECT(net_logits(cx, 16, data.x[0], a[0]) == DLCC_OK &&
+           net_logits(view, 16, data.x[0], b[0]) == DLCC_OK);
     EXPECT(memcmp(a, b, sizeof a) == 0); /* the weights are the same ones, not a copy */
     EXPECT(net_write(view, net_name(0), one, X) != DLCC_OK);
     EXPECT(net_view(NULL, NULL, 0, &view) == DLCC_E_ARG);
@@ -251,7 +256,8 @@ static void test_thread_counts(void)
 {
     net *a = fresh(11), *b = fresh(11), *c = fresh(11);
     int asked = 0;
-    EXPECT(net_set_threads(a, 1, NULL, NULL) == DLCC_OK && net_set_threads(b, 3, NULL, NULL) == DLCC_OK);
+    EXPECT(net_set_threads(a, 1, NULL, NULL) == DLCC_OK &&
+           net_set_threads(b, 3, NULL, NULL) == DLCC_OK);
     EXPECT(net_set_threads(c, 4, team, &asked) == DLCC_OK);
     EXPECT(net_set_threads(c, -1, NULL, NULL) == DLCC_E_SIZE);
     EXPECT(net_train(a, N, data.x[0], data.y, 20, NULL) == DLCC_OK);
@@ -298,7 +304,8 @@ static void test_both(void)
     EXPECT(xor_step(cx, 8, x[0], y, &loss) == DLCC_OK && loss < 1e-3f);
     EXPECT(xor_read(cx, "w", w, 4) == DLCC_OK && xor_read(cx, "b", &b, 1) == DLCC_OK);
     EXPECT(fabsf(b - 0.5f) < 0.2f);
-    EXPECT(net_logits((net *)(void *)cx, 1, data.x[0], x[0]) != DLCC_OK); /* another model's context */
+    EXPECT(net_logits((net *)(void *)cx, 1, data.x[0], x[0]) !=
+           DLCC_OK); /* another model's context */
     xor_free(cx);
 }
 
@@ -315,15 +322,19 @@ static void test_bad_calls(void)
     EXPECT(net_abi() == NET_ABI);
     EXPECT(net_init(NET_ABI ^ 1, NULL, 0, 1, &none) == DLCC_E_ABI && !none);
     EXPECT(net_init(NET_ABI, NULL, 0, 1, NULL) == DLCC_E_ARG);
-    EXPECT(net_step(cx, 0, data.x[0], data.y, &loss) == DLCC_E_SIZE && strstr(net_message(cx), "1..16"));
+    EXPECT(net_step(cx, 0, data.x[0], data.y, &loss) == DLCC_E_SIZE &&
+           strstr(net_message(cx), "1..16"));
     EXPECT(net_step(cx, NET_B + 1, data.x[0], data.y, &loss) == DLCC_E_SIZE);
     EXPECT(net_step(cx, SIZE_MAX, data.x[0], data.y, &loss) == DLCC_E_SIZE);
-    EXPECT(net_step(cx, 16, NULL, data.y, &loss) == DLCC_E_ARG && strstr(net_message(cx), "x is NULL"));
+    EXPECT(net_step(cx, 16, NULL, data.y, &loss) == DLCC_E_ARG &&
+           strstr(net_message(cx), "x is NULL"));
     EXPECT(net_step(cx, 16, data.x[0], NULL, &loss) == DLCC_E_ARG);
-    EXPECT(net_step(cx, 16, odd, data.y, &loss) == DLCC_E_ARG && strstr(net_message(cx), "aligned"));
+    EXPECT(net_step(cx, 16, odd, data.y, &loss) == DLCC_E_ARG &&
+           strstr(net_message(cx), "aligned"));
     EXPECT(net_step(NULL, 16, data.x[0], data.y, &loss) == DLCC_E_ARG);
     y[5] = CLASSES;
-    EXPECT(net_step(cx, 16, data.x[0], y, &loss) == DLCC_E_LABEL && strstr(net_message(cx), "y[5] is 3"));
+    EXPECT(net_step(cx, 16, data.x[0], y, &loss) == DLCC_E_LABEL &&
+           strstr(net_message(cx), "y[5] is 3"));
     EXPECT(net_eval(cx, 16, data.x[0], y, sums) == DLCC_E_LABEL);
     EXPECT(net_eval(cx, 17, data.x[0], data.y, sums) == DLCC_E_SIZE);
     EXPECT(net_eval(cx, 16, data.x[0], data.y, NULL) == DLCC_E_ARG);
@@ -334,12 +345,16 @@ static void test_bad_calls(void)
     EXPECT(net_train(cx, N, NULL, data.y, 1, &loss) == DLCC_E_ARG);
     EXPECT(net_logits(cx, 16, data.x[0], NULL) == DLCC_E_ARG);
     EXPECT(net_logits(cx, 0, data.x[0], out) == DLCC_E_SIZE);
-    EXPECT(net_save_(cx, 2, data.x[0], out, out + 3) == DLCC_E_ARG && strstr(net_message(cx), "overlap"));
+    EXPECT(net_save_(cx, 2, data.x[0], out, out + 3) == DLCC_E_ARG &&
+           strstr(net_message(cx), "overlap"));
     EXPECT(net_logits(cx, 16, data.x[0], (float *)(void *)cx) == DLCC_E_ARG);
-    EXPECT(net_set(cx, "learning_rate", 1) == DLCC_E_NAME && net_get(cx, NULL, &value) == DLCC_E_NAME);
+    EXPECT(net_set(cx, "learning_rate", 1) == DLCC_E_NAME &&
+           net_get(cx, NULL, &value) == DLCC_E_NAME);
     EXPECT(net_set(cx, "lr", INFINITY) == DLCC_E_SIZE && net_get(cx, "lr", NULL) == DLCC_E_ARG);
-    EXPECT(net_read(cx, "nothing", out, 1) == DLCC_E_NAME && net_read(cx, net_name(0), out, 1) == DLCC_E_SIZE);
-    EXPECT(net_read(cx, net_name(0), NULL, 96) == DLCC_E_ARG && net_read(cx, NULL, out, 1) == DLCC_E_NAME);
+    EXPECT(net_read(cx, "nothing", out, 1) == DLCC_E_NAME &&
+           net_read(cx, net_name(0), out, 1) == DLCC_E_SIZE);
+    EXPECT(net_read(cx, net_name(0), NULL, 96) == DLCC_E_ARG &&
+           net_read(cx, NULL, out, 1) == DLCC_E_NAME);
     size_t rank, dims[8];
     EXPECT(net_shape("nothing", &rank, dims) == DLCC_E_NAME && !net_name(1000000));
     for (int code = -1; code <= DLCC_E_NAN + 1; code++)
@@ -349,7 +364,8 @@ static void test_bad_calls(void)
     EXPECT(same_tensors(cx, same));
     /* A loss that is not finite updates nothing. */
     data.x[3][1] = NAN;
-    EXPECT(net_step(cx, 16, data.x[0], data.y, &loss) == DLCC_E_NAN && strstr(net_message(cx), "loss"));
+    EXPECT(net_step(cx, 16, data.x[0], data.y, &loss) == DLCC_E_NAN &&
+           strstr(net_message(cx), "loss"));
     data.x[3][1] = 0.25f;
     EXPECT(same_tensors(cx, same));
     EXPECT(net_get(cx, "step", &value) == DLCC_OK && value == 0);
