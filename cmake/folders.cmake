@@ -26,6 +26,19 @@ set(std_text ${CMAKE_BINARY_DIR}/generated/frontend/std_text.c)
 add_custom_command(OUTPUT ${std_text} DEPENDS ${std_files} ${CMAKE_SOURCE_DIR}/cmake/embed_std.cmake
   COMMAND ${CMAKE_COMMAND} -DOUT=${std_text} -DFILES=${std_list} -P ${CMAKE_SOURCE_DIR}/cmake/embed_std.cmake VERBATIM)
 target_sources(frontend PRIVATE ${std_text})
+# The messages of ONNX files. Static where that is installed: the tools then need nothing of it.
+find_program(PROTOC_C protoc-c REQUIRED)
+find_library(PROTOBUF_C NAMES libprotobuf-c.a protobuf-c REQUIRED)
+set(onnx_messages ${CMAKE_BINARY_DIR}/generated/frontend/onnx/onnx.pb-c)
+add_custom_command(OUTPUT ${onnx_messages}.c ${onnx_messages}.h
+  DEPENDS ${CMAKE_SOURCE_DIR}/frontend/onnx/onnx.proto
+  COMMAND ${PROTOC_C} --proto_path=${CMAKE_SOURCE_DIR} --c_out=${CMAKE_BINARY_DIR}/generated
+          frontend/onnx/onnx.proto VERBATIM)
+set_source_files_properties(${onnx_messages}.c PROPERTIES COMPILE_OPTIONS -w)
+add_custom_target(onnx_messages DEPENDS ${onnx_messages}.h) # also before what includes the header
+add_dependencies(frontend onnx_messages)
+target_sources(frontend PRIVATE ${onnx_messages}.c)
+target_link_libraries(frontend PUBLIC ${PROTOBUF_C})
 folder_library(passes passes ir)
 # What the cache of objects is keyed by: every source that can change generated code.
 file(GLOB backend_id_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/backend/*.[ch]
@@ -73,7 +86,7 @@ endif()
 # tests/<folder>/test_*.c: cmocka executables linked to the folder's library and, through it, to what that needs.
 find_library(CMOCKA cmocka)
 if(CMOCKA)
-  foreach(pair runtime:dlrt host:host ir:ir frontend:frontend passes:passes backend:backend)
+  foreach(pair runtime:dlrt host:host ir:ir frontend:frontend onnx:frontend passes:passes backend:backend)
     string(REPLACE ":" ";" pair ${pair})
     list(GET pair 0 folder)
     list(GET pair 1 library)

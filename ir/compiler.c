@@ -37,8 +37,16 @@ Compiler *compiler_new(void)
 
 void compiler_free(Compiler *cx)
 {
-    if (cx)
-        arena_free(cx->arena);
+    if (!cx)
+        return;
+    for (uint32_t i = cx->kept.n; i--;)
+        cx->kept.at[i].release(cx->kept.at[i].what);
+    arena_free(cx->arena);
+}
+
+void compiler_keep(Compiler *cx, void (*release)(void *), void *what)
+{
+    vec_push(cx->arena, &cx->kept, (CompilerKeep){ release, what });
 }
 
 uint32_t compiler_add_source(Compiler *cx, const char *path, const char *text, size_t size)

@@ -59,6 +59,12 @@ typedef struct {
 
 enum { DIAG_MAX_ERRORS = 20 };
 
+/* Something that is released with the Compiler: a mapped file. */
+typedef struct {
+    void (*release)(void *);
+    void *what;
+} CompilerKeep;
+
 typedef struct Compiler {
     Arena *arena;                /* lives as long as the Compiler */
     VEC(Source) sources;         /* sources.at[0] is unused */
@@ -68,10 +74,14 @@ typedef struct Compiler {
     bool verify;                 /* run the verifier after each pass */
     void *loc_index;             /* hash of locs, private to compiler.c */
     struct NameTable *names;     /* interned names, private to frontend/name.c */
+    VEC(CompilerKeep) kept;      /* what goes with the Compiler, beside the arena */
 } Compiler;
 
 Compiler *compiler_new(void);
+/* Releases what was kept, the latest first, then all memory. NULL is allowed. */
 void compiler_free(Compiler *cx);
+/* Calls release(what) when cx is freed. */
+void compiler_keep(Compiler *cx, void (*release)(void *), void *what);
 
 /* Registers a source; text is copied. Returns its index. */
 uint32_t compiler_add_source(Compiler *cx, const char *path, const char *text, size_t size);
