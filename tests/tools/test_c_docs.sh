@@ -28,6 +28,9 @@ done
 command -v cmake >/dev/null || exit 0
 mkdir project && cp ring.dl train.c project/
 { printf 'cmake_minimum_required(VERSION 3.16)\nproject(ring C)\n'; cat CMakeLists.txt; } >project/CMakeLists.txt
+# As this project was built: a machine with ninja need not have make.
+export CMAKE_GENERATOR
+CMAKE_GENERATOR=$(sed -n 's/^CMAKE_GENERATOR:INTERNAL=//p' "$BUILD/CMakeCache.txt")
 built() { # source folder, build folder
     cmake -S "$1" -B "$2" -Ddlcc_DIR="$root/cmake" -DDLCC_EXECUTABLE="$DLCC" >log 2>&1 && cmake --build "$2" >>log 2>&1 ||
         { echo "CMake: $1:"; tail -20 log; exit 1; }
