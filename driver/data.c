@@ -2,8 +2,8 @@
  *
  * Needs a context: `map` stages are compiled entries, run here row by row with the row's number as
  * the key of their random numbers, and statistics are tensors of the model, so that its entries
- * take raw inputs. A source that the frontend asked about (what fields has this file?) is kept and
- * not read twice. */
+ * take raw inputs. The frontend's question (what fields has this file?) is answered from the file's
+ * first bytes; that the rest is there shows when the data are loaded. */
 #include "driver/engine.h"
 
 #include "frontend/elab.h"
@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAP_CHUNK = 256 };
 
@@ -33,6 +34,23 @@ static bool find_path(Reader *q, char *out, size_t size)
     bool plain = st->path[0] == '/' || !strcmp(q->e->folder, ".");
     int n = snprintf(out, size, "%s%s%s", plain ? "" : q->e->folder, plain ? "" : "/", st->path);
     return (n >= 0 && (size_t)n < size) || host_fail(&q->error, "E0601", "the path is too long");
+}
+
+/* What can be read a second time is asked for its headers only. */
+static bool idx_fields(Reader *q, HostField fields[2], int *out_count)
+{
+    char path[4096];
+    struct stat st;
+    HostIdxOptions o = { 0 };
+    if (!find_path(q, path, sizeof path))
+        return false;
+    if (stat(path, &st) || !S_ISFIFO(st.st_mode))
+        return host_idx_fields(path, fields, out_count, &q->error);
+    if (!q->data->table_count && !host_idx_read(path, &o, q->data, &q->error))
+        return false;
+    *out_count = 1;
+    fields[0] = q->data->tables[0].fields[0];
+    return true;
 }
 
 static bool read_idx(Reader *q)
@@ -229,7 +247,7 @@ static bool run_stage(Reader *q)
 {
     switch (q->stage->kind) {
     case DATA_IDX:
-        return q->data->table_count || read_idx(q); /* kept from the frontend's question */
+        return q->data->table_count || read_idx(q); /* a pipe, kept from the question */
     case DATA_CSV:
         return read_csv(q);
     case DATA_TABLE:
@@ -269,19 +287,19 @@ int data_probe(void *user, const DataSource *source, FrontendField *fields, int 
                  .data = &d->data };
     if (q.stage->kind != DATA_IDX)
         return -1;
-    if (!d->data.table_count && !read_idx(&q)) {
+    HostField found[2];
+    int n;
+    if (!idx_fields(&q, found, &n)) {
         engine_report_host(e, q.stage->loc, &q.error);
         return -1;
     }
-    const HostTable *t = &d->data.tables[0];
-    int n = t->field_count < max ? t->field_count : max;
-    for (int i = 0; i < n; i++) {
-        const HostField *f = &t->fields[i];
+    for (int i = 0; i < n && i < max; i++) {
+        const HostField *f = &found[i];
         fields[i] =
             (FrontendField){ .name = f->name, .dtype = (Dtype)f->dtype, .rank = (uint32_t)f->rank };
         memcpy(fields[i].dim, f->dims, sizeof fields[i].dim);
     }
-    return n;
+    return n < max ? n : max;
 }
 
 static const DataSource *find_source(const Engine *e, const char *name)

@@ -66,21 +66,35 @@ static bool read_all(int fd, const char *path, Buffer *b, size_t limit, HostErro
     }
 }
 
-static bool read_plain(const char *path, Buffer *b, size_t limit, HostError *out_error)
+/* A file or a pipe, nothing else. */
+static bool open_plain(const char *path, int *out_fd, struct stat *out_stat, HostError *out_error)
 {
-    struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return host_fail(out_error, errno == ENOENT || errno == ENOTDIR ? "E0601" : "E0602",
                          "%s: %s",
                          path, strerror(errno));
-    bool ok;
-    if (fstat(fd, &st)) {
+    bool ok = true;
+    if (fstat(fd, out_stat)) {
         ok = host_fail(out_error, "E0602", "%s: %s", path, strerror(errno));
-    } else if (!S_ISREG(st.st_mode) && !S_ISFIFO(st.st_mode)) {
+    } else if (!S_ISREG(out_stat->st_mode) && !S_ISFIFO(out_stat->st_mode)) {
         ok = host_fail(out_error, "E0602", "%s is %s, not a file", path,
-                       S_ISDIR(st.st_mode) ? "a folder" : "a device");
-    } else if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > limit) {
+                       S_ISDIR(out_stat->st_mode) ? "a folder" : "a device");
+    }
+    if (!ok)
+        close(fd);
+    *out_fd = fd;
+    return ok;
+}
+
+static bool read_plain(const char *path, Buffer *b, size_t limit, HostError *out_error)
+{
+    struct stat st;
+    int fd;
+    if (!open_plain(path, &fd, &st, out_error))
+        return false;
+    bool ok;
+    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > limit) {
         ok = host_fail(out_error, "E0609", "%s: more than %zu bytes", path, limit);
     } else {
         ok = buffer_start(b, (size_t)st.st_size, limit, path, out_error)
@@ -156,6 +170,32 @@ bool host_file_read(const char *path, size_t limit, char **out_bytes, size_t *ou
     *out_bytes = in.at;
     *out_size = in.used;
     return true;
+}
+
+bool host_file_head(const char *path, void *out_bytes, size_t size, size_t *out_size,
+                    HostError *out_error)
+{
+    struct stat st;
+    int fd, rc = Z_OK;
+    if (!open_plain(path, &fd, &st, out_error))
+        return false;
+    gzFile f = gzdopen(fd, "rb");
+    if (!f) {
+        close(fd);
+        return host_fail_memory(out_error, path, 1 << 16);
+    }
+    gzbuffer(f, 4096);
+    int n = gzread(f, out_bytes, (unsigned)size);
+    const char *text = gzerror(f, &rc);
+    bool ok = n >= 0 && (rc == Z_OK || rc == Z_STREAM_END);
+    if (!ok && rc == Z_ERRNO)
+        host_fail(out_error, "E0602", "%s: %s", path, strerror(errno));
+    else if (!ok)
+        host_fail(out_error, "E0603", "%s: gzip: %s", path,
+                  rc == Z_BUF_ERROR ? "the file is truncated" : text);
+    gzclose(f);
+    *out_size = n > 0 ? (size_t)n : 0;
+    return ok;
 }
 
 void host_writer_open(HostWriter *w, const char *path)

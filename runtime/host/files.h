@@ -49,6 +49,9 @@ bool host_png_write(const char *path, const HostNpy *image, HostError *out_error
  * beyond `limit` bytes (0: the memory of the machine). */
 bool host_file_read(const char *path, size_t limit, char **out_bytes, size_t *out_size,
                     HostError *out_error);
+/* The first `size` bytes of what host_file_read would give, or all, if there are fewer. */
+bool host_file_head(const char *path, void *out_bytes, size_t size, size_t *out_size,
+                    HostError *out_error);
 /* Writes to `path.tmp-PID` and renames, so that a full disk leaves the old file. */
 bool host_file_write(const char *path, const void *bytes, size_t size, HostError *out_error);
 

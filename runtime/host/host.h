@@ -121,6 +121,11 @@ typedef struct {
 bool host_idx_read(const char *path, const HostIdxOptions *options, HostData *out_data,
                    HostError *out_error);
 
+/* The fields that host_idx_read would give, from the files' first bytes: shapes are what the
+ * headers say, whether or not the files are whole. Names are constants; there is no data. */
+bool host_idx_fields(const char *path, HostField out_fields[2], int *out_count,
+                     HostError *out_error);
+
 /* Which columns make a field. COLUMN: a number per example; RANGE: [end - begin] numbers. By
  * index (a negative one counts from the last) or, if `column` is set, by name. `end` is excluded;
  * HOST_TO_LAST is "all the rest". */

@@ -46,7 +46,12 @@ static void swap_bytes(char *data, size_t bytes, size_t size)
         }
 }
 
-static bool idx_parse(const char *path, char *bytes, size_t size, Idx *out, HostError *out_error)
+enum { HEADER_MAX = 4 + 4 * (HOST_MAX_RANK + 1) };
+
+/* What the first bytes of a file say: `size` of them, the whole file if it is shorter than
+ * HEADER_MAX. Gives the bytes that the values need. */
+static bool idx_header(const char *path, const char *bytes, size_t size, Idx *out,
+                       int64_t *out_need, HostError *out_error)
 {
     const uint8_t *p = (const uint8_t *)bytes;
     if (size < 4)
@@ -57,16 +62,22 @@ static bool idx_parse(const char *path, char *bytes, size_t size, Idx *out, Host
                          "%s is no IDX file: it begins with %02x %02x %02x %02x",
                          path, p[0], p[1], p[2], p[3]);
     out->rank = p[3];
-    size_t header = 4 + 4 * (size_t)out->rank;
-    if (size < header)
+    if (size < 4 + 4 * (size_t)out->rank)
         return host_fail(out_error, "E0603", "%s: truncated within the dimensions", path);
     for (int i = 0; i < out->rank; i++) {
         const uint8_t *d = p + 4 + 4 * i;
         out->dims[i] = (int64_t)((uint32_t)d[0] << 24 | d[1] << 16 | d[2] << 8 | d[3]);
     }
+    return host_bytes_of(out->rank, out->dims, dlrt_dtype_size((int)out->dtype), out_need) ||
+           host_fail(out_error, "E0609", "%s: the dimensions overflow", path);
+}
+
+static bool idx_parse(const char *path, char *bytes, size_t size, Idx *out, HostError *out_error)
+{
     int64_t need;
-    if (!host_bytes_of(out->rank, out->dims, dlrt_dtype_size((int)out->dtype), &need))
-        return host_fail(out_error, "E0609", "%s: the dimensions overflow", path);
+    if (!idx_header(path, bytes, size, out, &need, out_error))
+        return false;
+    size_t header = 4 + 4 * (size_t)out->rank;
     if ((uint64_t)need != size - header)
         return host_fail(out_error, "E0603",
                          "%s: %s: the dimensions say %" PRId64 " bytes, the file has %zu", path,
@@ -200,6 +211,12 @@ static bool folder_scan(const char *path, Folder *f, HostError *out_error)
     return ok;
 }
 
+static void folder_free(Folder *f)
+{
+    for (int i = 0; i < 4; i++)
+        free(f->files[i / 2][i % 2]);
+}
+
 static bool same_items(const HostTable *a, const HostTable *b, HostError *out_error)
 {
     const HostField *x = a->fields, *y = b->fields;
@@ -229,12 +246,45 @@ static bool folder_read(const char *path, const HostIdxOptions *options, HostDat
     }
     ok = ok && same_items(&out_data->tables[0], &out_data->tables[1], out_error);
     out_data->part_count = 2;
-    for (int i = 0; i < 4; i++)
-        free(f.files[i / 2][i % 2]);
+    folder_free(&f);
     if (!ok)
         host_data_free(out_data);
     return ok;
 }
+
+/* ---- Fields only ---- */
+
+static bool idx_field(const char *path, const char *name, HostField *out, HostError *out_error)
+{
+    char head[HEADER_MAX];
+    size_t size;
+    int64_t need;
+    Idx idx;
+    if (!host_file_head(path, head, sizeof head, &size, out_error) ||
+        !idx_header(path, head, size, &idx, &need, out_error))
+        return false;
+    *out = (HostField){ .name = name, .dtype = idx.dtype, .rank = idx.rank - 1 };
+    memcpy(out->dims, idx.dims + 1, (size_t)out->rank * sizeof *out->dims);
+    return true;
+}
+
+bool host_idx_fields(const char *path, HostField out_fields[2], int *out_count,
+                     HostError *out_error)
+{
+    struct stat st;
+    Folder f = { 0 };
+    *out_count = 1;
+    if (stat(path, &st) || !S_ISDIR(st.st_mode))
+        return idx_field(path, "x", out_fields, out_error);
+    *out_count = 2;
+    bool ok = folder_scan(path, &f, out_error) &&
+              idx_field(f.files[0][IMAGES], "x", &out_fields[0], out_error) &&
+              idx_field(f.files[0][LABELS], "y", &out_fields[1], out_error);
+    folder_free(&f);
+    return ok;
+}
+
+/* ---- All of it ---- */
 
 bool host_idx_read(const char *path, const HostIdxOptions *options, HostData *out_data,
                    HostError *out_error)

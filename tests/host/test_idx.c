@@ -180,6 +180,64 @@ static void reads_a_folder(void **state)
     expect_error(&e, "E0602", "device");
 }
 
+/* Fields come from the first bytes: a file cut behind its header has them and cannot be read; one
+ * cut within it has none. */
+static void knows_fields_by_header(void **state)
+{
+    (void)state;
+    HostData d;
+    HostError e;
+    HostField f[2];
+    int n;
+    write_gzip("train-images-idx3-ubyte.gz", images, 16);
+    write_file("train-labels-idx1-ubyte", labels, 8);
+    write_file("t10k-images-idx3-ubyte", images, sizeof images);
+    write_file("t10k-labels-idx1-ubyte", labels, sizeof labels);
+    assert_true(host_idx_fields(folder, f, &n, &e));
+    assert_int_equal(n, 2);
+    assert_string_equal(f[0].name, "x");
+    assert_int_equal(f[0].dtype, DLRT_U8);
+    assert_int_equal(f[0].rank, 2);
+    assert_int_equal(f[0].dims[0], 2);
+    assert_int_equal(f[0].dims[1], 3);
+    assert_string_equal(f[1].name, "y");
+    assert_int_equal(f[1].rank, 0);
+    assert_false(host_idx_read(folder, NULL, &d, &e));
+    expect_error(&e, "E0603", "truncated");
+    for (size_t cut = 0; cut < 16; cut++) {
+        assert_false(host_idx_fields(write_gzip("cut.gz", images, cut), f, &n, &e));
+        expect_error(&e, "E0603", "");
+        assert_false(host_idx_fields(write_file("cut", images, cut), f, &n, &e));
+        expect_error(&e, "E0603", "");
+    }
+    assert_true(host_idx_fields(write_file("one", images, 16), f, &n, &e));
+    assert_int_equal(n, 1);
+    unlink(in_folder("t10k-labels-idx1-ubyte"));
+    assert_false(host_idx_fields(folder, f, &n, &e));
+    expect_error(&e, "E0601", "t10k-labels");
+}
+
+/* A gzip file cut anywhere before its header is unpacked is a truncated file. */
+static void knows_no_fields_of_cut_gzip(void **state)
+{
+    (void)state;
+    HostError e;
+    HostField f[2];
+    int n;
+    FILE *file = fopen(write_gzip("whole.gz", images, 16), "rb");
+    uint8_t packed[200];
+    size_t size = fread(packed, 1, sizeof packed, file);
+    fclose(file);
+    for (size_t cut = 2; cut < 20; cut++) {
+        assert_false(host_idx_fields(write_file("cut.gz", packed, cut), f, &n, &e));
+        expect_error(&e, "E0603", "");
+    }
+    assert_true(size > 20);
+    packed[10] |= 6; /* no such block type */
+    assert_false(host_idx_fields(write_file("bad.gz", packed, size), f, &n, &e));
+    expect_error(&e, "E0603", "gzip");
+}
+
 static void reads_fashion_mnist(void **state)
 {
     (void)state;
@@ -213,6 +271,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(converts_byte_order, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(checks_labels, make_folder, drop_folder),
         cmocka_unit_test_setup_teardown(reads_a_folder, make_folder, drop_folder),
+        cmocka_unit_test_setup_teardown(knows_fields_by_header, make_folder, drop_folder),
+        cmocka_unit_test_setup_teardown(knows_no_fields_of_cut_gzip, make_folder, drop_folder),
         cmocka_unit_test(reads_fashion_mnist),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

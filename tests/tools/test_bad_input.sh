@@ -20,6 +20,36 @@ expect 3 'E0608' "$DLRUN" train net.dl
 mv kept d.csv
 [ -e net.safetensors ] && fail "a run that did not begin left a checkpoint"
 
+# Images whose headers are whole and whose values are not: found when they are loaded.
+cat >picture.dl <<'END'
+data d = idx("p")
+model Picture {
+  fn loss(x: u8[B, 2, 3], y: u8[B]) -> f32 {
+    cross_entropy(f32(x) |> flatten |> Linear(3), y)
+  }
+}
+train Picture on d.train { batch = 2; epochs = 1; optimizer = gd(lr=0.1) }
+END
+mkdir p
+for part in train t10k; do
+    printf '\0\0\10\3\0\0\0\2\0\0\0\2\0\0\0\3abcdefghijkl' | gzip -n >p/$part-images-idx3-ubyte.gz
+    printf '\0\0\10\1\0\0\0\2\1\2' >p/$part-labels-idx1-ubyte
+done
+expect 0 '' "$DLRUN" train picture.dl -q
+rm picture.safetensors
+cp p/train-images-idx3-ubyte.gz kept
+gzip -dc kept | head -c 27 | gzip -n >p/train-images-idx3-ubyte.gz
+expect 3 'E0603.*truncated' "$DLRUN" train picture.dl
+head -c $(($(stat -c %s kept) - 6)) kept >p/train-images-idx3-ubyte.gz
+expect 3 'E0603.*truncated' "$DLRUN" train picture.dl
+gzip -dc kept | head -c 15 | gzip -n >p/train-images-idx3-ubyte.gz
+expect 3 'E0603.*truncated' "$DLRUN" train picture.dl
+cp kept p/train-images-idx3-ubyte.gz
+head -c 9 p/t10k-labels-idx1-ubyte >kept
+mv kept p/t10k-labels-idx1-ubyte
+expect 3 'E0603.*truncated' "$DLRUN" train picture.dl
+[ -e picture.safetensors ] && fail "a run that did not begin left a checkpoint"
+
 # Labels.
 cat >label.dl <<'END'
 data d = table(x=[[1, 2], [3, 4], [5, 6]], y=[0, 1, 3])
