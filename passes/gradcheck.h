@@ -16,13 +16,15 @@ typedef struct {
     double derivative; /* of that direction */
     double quotient;
     uint32_t directions; /* in which the quotient converged, and was compared */
-    uint32_t kinks;      /* in which it did not: a kink or a jump is near */
+    uint32_t kinks;      /* in which it did not: a kink or a jump is near, or rounding hides it */
     double gradient;     /* Euclidean norm of the gradient by all points */
 } Gradcheck;
 
 /* Output 0 of g is a float scalar, outputs 1..n are its derivatives by the points; args holds all
- * that g reads. Takes `directions` random directions of all points together, and, where the points
- * have at most that many elements, each element alone. NULL, or what went wrong in words. */
+ * that g reads. No cast to a narrower float may lie between the points and the scalar (see
+ * pass_widen): within one stair of its rounding the quotient misses what passes through it. Takes
+ * `directions` random directions of all points together, and, where the points have at most that
+ * many elements, each element alone. NULL, or what went wrong in words. */
 const char *gradcheck(Arena *a, Graph *g, const InterpArgs *args, const GradPoint *points,
                       uint32_t n, uint32_t directions, uint64_t seed, Gradcheck *out_result);
 

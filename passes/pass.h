@@ -23,6 +23,9 @@ enum {
 bool pass_autodiff(Unit *u);
 /* Says ops that are lowered by their expand in other ops, until none is left. */
 bool pass_expand(Unit *u);
+/* Every float of the unit, tensors included, as f64: for comparisons that rounding would spoil. Not
+ * part of the pipeline; before pass_autodiff. See widen.c. */
+bool pass_widen(Unit *u);
 /* Exact rewrites: removes `var`, computes before broadcasting, drops movements that cancel. */
 bool pass_simplify(Unit *u);
 
