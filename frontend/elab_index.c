@@ -145,6 +145,21 @@ static bool read_items(Elab *e, const Shape *shape, const AstIndex *items, uint3
     return true;
 }
 
+/* list[a..b], by the rules of a tensor's axis */
+static Val slice_list(Elab *e, Val list, Val range, LocId loc)
+{
+    Item part;
+    if (!slice_item(e, range, dim_of(list.list.n), loc, &part))
+        return val_error();
+    if (part.kind == ITEM_WINDOW) {
+        diag_report(e->cx, DIAG_E0332, loc_here(e, loc), "a part of a list must be known here");
+        return val_error();
+    }
+    list.list.at += part.from;
+    list.list.n = (uint32_t)(part.to - part.from);
+    return list;
+}
+
 static Val index_list(Elab *e, Val list, const AstExpr *x, Scope *s)
 {
     int64_t i;
@@ -153,7 +168,10 @@ static Val index_list(Elab *e, Val list, const AstExpr *x, Scope *s)
         return val_error();
     }
     const AstExpr *at = x->index.items[0].expr;
-    if (!val_integer(e, val_deref(e, eval(e, at, s)), at->loc, "an index", &i))
+    Val v = val_deref(e, eval(e, at, s));
+    if (v.kind == VAL_RANGE)
+        return slice_list(e, list, v, at->loc);
+    if (!val_integer(e, v, at->loc, "an index", &i))
         return val_error();
     if (i < 0)
         i += list.list.n;

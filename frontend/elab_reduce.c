@@ -91,16 +91,26 @@ static Val call_mean(BuiltinCall *q)
     return v;
 }
 
+/* The last of several equal ones is the first from the end. */
 static Val arg_reduce(BuiltinCall *q, Op op)
 {
+    Graph *g = q->e->g;
     NodeId x = arg_tensor(q, 0);
     int64_t axis;
-    bool keep;
-    if (x == NODE_NONE || !arg_axis(q, 1, graph_shape(q->e->g, x)->rank, -1, &axis) ||
-        !arg_bool(q, 2, false, &keep))
+    bool keep, last;
+    if (x == NODE_NONE || !arg_axis(q, 1, graph_shape(g, x)->rank, -1, &axis) ||
+        !arg_bool(q, 2, false, &keep) || !arg_bool(q, 3, false, &last))
         return val_error();
     AttrValue attrs[] = { attr_i(axis), attr_i(keep) };
-    return val_node(graph_emit(q->e->g, op, &x, 1, attrs, 2));
+    if (!last)
+        return val_node(graph_emit(g, op, &x, 1, attrs, 2));
+    NodeId end = b_extent(g, x, &axis, 1, DT_I32);
+    NodeId y = graph_emit(g, op, (NodeId[]){ b_flip(g, x, &axis, 1) }, 1, attrs, 2);
+    if (y == NODE_NONE || end == NODE_NONE)
+        return val_error();
+    Shape s = *graph_shape(g, y);
+    end = b_spread_scalar(g, b_sub(g, end, b_const(g, DT_I32, 1)), &s);
+    return val_node(b_sub(g, end, y));
 }
 
 static Val call_argmax(BuiltinCall *q)
@@ -177,16 +187,18 @@ static Val call_topk(BuiltinCall *q)
 {
     NodeId x = arg_tensor(q, 0);
     int64_t axis, k;
+    bool largest;
     if (x == NODE_NONE || !arg_int(q, 1, 1, &k) ||
-        !arg_axis(q, 2, graph_shape(q->e->g, x)->rank, -1, &axis))
+        !arg_axis(q, 2, graph_shape(q->e->g, x)->rank, -1, &axis) ||
+        !arg_bool(q, 3, true, &largest))
         return val_error();
     Dim d = graph_shape(q->e->g, x)->dim[axis];
     if (k < 0 || k > d.n) {
         diag_report(q->e->cx, DIAG_E0338, loc_here(q->e, q->at[1].loc),
-                    "the %lld largest of %lld elements", (long long)k, (long long)d.n);
+                    "the first %lld of %lld elements", (long long)k, (long long)d.n);
         return val_error();
     }
-    return sorted(q, x, axis, true, k);
+    return sorted(q, x, axis, largest, k);
 }
 
 /* a x = b; a vector b gives a vector x. */
@@ -207,8 +219,8 @@ static Val call_solve(BuiltinCall *q)
 const Builtin reduce_builtins[] = {
     { "all", "x, axis=, keep=", call_all },
     { "any", "x, axis=, keep=", call_any },
-    { "argmax", "x, axis=, keep=", call_argmax },
-    { "argmin", "x, axis=, keep=", call_argmin },
+    { "argmax", "x, axis=, keep=, last=", call_argmax },
+    { "argmin", "x, axis=, keep=, last=", call_argmin },
     { "gather", "x, index, axis=", call_gather },
     { "max", "x, axis=, keep=", call_max },
     { "mean", "x, axis=, keep=", call_mean },
@@ -218,6 +230,6 @@ const Builtin reduce_builtins[] = {
     { "sort", "x, axis=, descending=", call_sort },
     { "sum", "x, axis=, keep=", call_sum },
     { "take_along", "x, index, axis=", call_take_along },
-    { "topk", "x, k, axis=", call_topk },
+    { "topk", "x, k, axis=, largest=", call_topk },
     { NULL, NULL, NULL },
 };

@@ -355,6 +355,24 @@ static Val call_len(BuiltinCall *q)
     return val_error();
 }
 
+static Val call_shape(BuiltinCall *q)
+{
+    NodeId x = arg_tensor(q, 0);
+    if (x == NODE_NONE)
+        return val_error();
+    const Shape *s = graph_shape(q->e->g, x);
+    Val v = { .kind = VAL_LIST, .list = { arena_new_array(q->e->a, Val, s->rank), s->rank } };
+    for (uint32_t i = 0; i < s->rank; i++)
+        v.list.at[i] = val_of_dim(s->dim[i]);
+    return v;
+}
+
+static Val call_dtype(BuiltinCall *q)
+{
+    NodeId x = arg_tensor(q, 0);
+    return x == NODE_NONE ? val_error() : val_dtype(graph_dtype(q->e->g, x));
+}
+
 /* Fans of a weight [O, I, window..]: what the variance of its start is scaled by. */
 static Val fan(BuiltinCall *q, bool in)
 {
@@ -382,6 +400,7 @@ const Builtin shape_builtins[] = {
     { "broadcast", "x, dims*", call_broadcast },
     { "causal", "n", call_causal },
     { "concat", "tensors*, axis=", call_concat },
+    { "dtype", "x", call_dtype },
     { "fan_in", "dims*", call_fan_in },
     { "fan_out", "dims*", call_fan_out },
     { "flatten", "x, axis=", call_flatten },
@@ -395,6 +414,7 @@ const Builtin shape_builtins[] = {
     { "ones", "dims*, dtype=", call_ones },
     { "pad2d", "x, pad, value=", call_pad2d },
     { "reshape", "x, dims*", call_reshape },
+    { "shape", "x", call_shape },
     { "split", "x, parts, axis=", call_split },
     { "squeeze", "x, axis=", call_squeeze },
     { "stack", "tensors*, axis=", call_stack },

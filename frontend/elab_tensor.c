@@ -312,8 +312,20 @@ static const Op binary_ops[AST_BINARY_COUNT] = {
     [AST_POW] = OP_pow,
 };
 
+static Val join_lists(Elab *e, Val a, Val b)
+{
+    Val v = { .kind = VAL_LIST };
+    v.list.n = a.list.n + b.list.n;
+    v.list.at = arena_new_array(e->a, Val, v.list.n);
+    for (uint32_t i = 0; i < v.list.n; i++)
+        v.list.at[i] = i < a.list.n ? a.list.at[i] : b.list.at[i - a.list.n];
+    return v;
+}
+
 static Val static_binary(Elab *e, AstBinaryOp op, Val a, Val b, LocId loc)
 {
+    if (a.kind == VAL_LIST && b.kind == VAL_LIST && op == AST_ADD)
+        return join_lists(e, a, b);
     if (a.kind == VAL_BOOL && b.kind == VAL_BOOL) {
         if (op == AST_AND || op == AST_OR)
             return val_bool(op == AST_AND ? a.b && b.b : a.b || b.b);

@@ -256,6 +256,12 @@ Val type_accept(Elab *e, const AstType *t, Val v, Scope *s, DiagCode code, const
     }
     if (is_kind(t, "str"))
         return v.kind == VAL_STRING ? v : refuse(&q);
+    if (is_kind(t, "dtype"))
+        return v.kind == VAL_DTYPE ? v : refuse(&q);
+    if (is_kind(t, "tensor")) { /* of any type and shape, and binds no name */
+        q.val = v = val_deref(e, v);
+        return val_is_runtime(v) ? v : refuse(&q);
+    }
     if (is_kind(t, "fn"))
         return v.kind == VAL_FN || v.kind == VAL_INSTANCE ? v : refuse(&q);
     if (is_kind(t, "layer"))
@@ -266,7 +272,8 @@ Val type_accept(Elab *e, const AstType *t, Val v, Scope *s, DiagCode code, const
         return accept_tensor(&q);
     static const char *const kinds[] = { "int",     "float", "bool", "str", "fn",  "layer", "init",
                                          "integer", "any",   "f64",  "f32", "f16", "bf16",  "i64",
-                                         "i32",     "i16",   "i8",   "u64", "u32", "u16",   "u8" };
+                                         "i32",     "i16",   "i8",   "u64", "u32", "u16",   "u8",
+                                         "tensor",  "dtype" };
     const char *near = diag_nearest(t->name.text, kinds, sizeof kinds / sizeof *kinds);
     diag_report(e->cx, DIAG_E0401, loc_here(e, t->name.loc),
                 near ? "no type `%s`; did you mean `%s`?" : "no type `%s`", t->name.text, near);

@@ -17,8 +17,8 @@ static const struct {
 } programs[] = {
     { "house", NULL, 8 },      { "iris", "Logistic", 8 },  { "iris", "Softmax", 8 },
     { "lenet", NULL, 1 },      { "linreg", NULL, 8 },      { "quadratic", NULL, 8 },
-    { "root", NULL, 8 },       { "scaling", NULL, 8 },     { "xor", "Perceptron", 8 },
-    { "xor", "Xor", 8 },
+    { "ranks", NULL, 8 },      { "root", NULL, 8 },        { "scaling", NULL, 8 },
+    { "xor", "Perceptron", 8 }, { "xor", "Xor", 8 },
 };
 enum { PROGRAMS = sizeof programs / sizeof *programs };
 

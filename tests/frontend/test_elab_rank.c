@@ -1,0 +1,137 @@
+/* test_elab_rank.c: lists of dims, and the library's functions for tensors of any rank, against
+ * numbers worked out by hand. */
+#include "tests/frontend/elab_help.h"
+
+/* The inputs: x = [[0, 1, 2], [3, 4, 5]], i = [[2, 0], [-1, 1]], n = -7 .. 7 by 2. */
+static const char *const frame =
+    "model M { export fn f(x: f32[2, 3], i: i64[2, 2], n: i32[8], v: f32) { %s } }\n";
+static const double x6[] = { 0, 1, 2, 3, 4, 5 }, i4[] = { 2, 0, -1, 1 },
+                    n8[] = { -7, -5, -3, -1, 1, 3, 5, 7 }, v1[] = { 9 };
+
+typedef struct {
+    const char *text;
+    uint32_t rank;
+    int64_t dims[3];
+    double want[24];
+} Said;
+
+static void expect_said(const Said *s, size_t n)
+{
+    for (size_t k = 0; k < n; k++) {
+        char text[512];
+        snprintf(text, sizeof text, frame, s[k].text);
+        Model m = model_load(text, NULL);
+        Value in[] = { model_input(&m, "f", 0, 1, x6), model_input(&m, "f", 1, 1, i4),
+                       model_input(&m, "f", 2, 1, n8), model_input(&m, "f", 3, 1, v1) };
+        Value *out = model_run(&m, "f", in, 1, NULL);
+        bool fits = out->rank == s[k].rank;
+        for (uint32_t d = 0; fits && d < out->rank; d++)
+            fits = out->dim[d] == s[k].dims[d];
+        if (!fits)
+            fail_msg("%s: another shape", s[k].text);
+        for (int64_t j = 0; j < out->count; j++) {
+            double got = dtype_is_float(out->dtype) ? out->f[j] : (double)out->i[j];
+            if (!(fabs(got - s[k].want[j]) <= 1e-6))
+                fail_msg("%s: element %d is %.9g, not %.9g", s[k].text, (int)j, got, s[k].want[j]);
+        }
+        model_free(&m);
+    }
+}
+#define EXPECT(list) expect_said(list, sizeof list / sizeof *list)
+
+static void lists_join_and_have_parts(void **state)
+{
+    (void)state;
+    static const Said t[] = {
+        { "zeros(shape(x) + [1], dtype=f32)", 3, { 2, 3, 1 }, { 0 } },
+        { "full(1, shape(x)[1..])", 1, { 3 }, { 1, 1, 1 } },
+        { "full(1, shape(x)[..-1] + [2])", 2, { 2, 2 }, { 1, 1, 1, 1 } },
+        { "dtype(i)(x[1])", 1, { 3 }, { 3, 4, 5 } },
+        { "ones(2, dtype=dtype(n))", 1, { 2 }, { 1, 1 } },
+    };
+    EXPECT(t);
+}
+
+static void movement_of_any_rank(void **state)
+{
+    (void)state;
+    static const Said t[] = {
+        { "tile(x, [2, 1])", 2, { 4, 3 }, { 0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 4, 5 } },
+        { "tile(x[0], [2])", 1, { 6 }, { 0, 1, 2, 0, 1, 2 } },
+        { "tile(x, [0, 2])", 2, { 0, 6 }, { 0 } },
+        { "move_axis(x, 1, 0)", 2, { 3, 2 }, { 0, 3, 1, 4, 2, 5 } },
+        { "part(x, 1, 1, 3)", 2, { 2, 2 }, { 1, 2, 4, 5 } },
+        { "pad_with(x, [0, -1], [1, 1], value=7)", 2, { 3, 3 }, { 1, 2, 7, 4, 5, 7, 7, 7, 7 } },
+        { "pad_value(x[0], [1], [-1], v)", 1, { 3 }, { 9, 0, 1 } },
+        { "pad_edge(x, [0, 1], [1, 2])",
+          2,
+          { 3, 6 },
+          { 0, 0, 1, 2, 2, 2, 3, 3, 4, 5, 5, 5, 3, 3, 4, 5, 5, 5 } },
+        { "pad_reflect(x[0], [4], [3])", 1, { 10 }, { 0, 1, 2, 1, 0, 1, 2, 1, 0, 1 } },
+        { "pad_reflect(x[:, 0..1], [0, 1], [0, 2])", 2, { 2, 4 }, { 0, 0, 0, 0, 3, 3, 3, 3 } },
+        { "pad_wrap(x[0], [2], [4])", 1, { 9 }, { 1, 2, 0, 1, 2, 0, 1, 2, 0 } },
+        { "pad_wrap(x[0], [-1], [1])", 1, { 3 }, { 1, 2, 0 } },
+        { "triu(x)", 2, { 2, 3 }, { 0, 1, 2, 0, 4, 5 } },
+        { "triu(x, k=1)", 2, { 2, 3 }, { 0, 1, 2, 0, 0, 5 } },
+        { "tril(x, k=-1)", 2, { 2, 3 }, { 0, 0, 0, 3, 0, 0 } },
+        { "tril(x > 0)", 2, { 2, 3 }, { 0, 0, 0, 1, 1, 0 } },
+        { "f32(eye_matrix(2, 3, k=1))", 2, { 2, 3 }, { 0, 1, 0, 0, 0, 1 } },
+        { "depth_to_space(reshape(f32(iota(8)), 1, 8, 1, 1), 2)[0, :, :, 0]",
+          2, { 2, 2 }, { 0, 4, 1, 5 } },
+        { "depth_to_space(reshape(f32(iota(8)), 1, 8, 1, 1), 2, mode=\"CRD\")[0, :, :, 0]",
+          2, { 2, 2 }, { 0, 2, 4, 6 } },
+        { "space_to_depth(reshape(f32(iota(4)), 1, 1, 2, 2), 2)[0, :, 0, 0]",
+          1, { 4 }, { 0, 1, 2, 3 } },
+    };
+    EXPECT(t);
+}
+
+static void indices_of_any_rank(void **state)
+{
+    (void)state;
+    static const Said t[] = {
+        { "gather_elements(x, i, axis=1)", 2, { 2, 2 }, { 2, 0, 5, 4 } },
+        { "gather_elements(x, i[..., 1..] - 1, axis=-1)", 2, { 2, 1 }, { 2, 3 } },
+        { "gather_elements(x, i - 1, axis=0)", 2, { 2, 2 }, { 3, 4, 0, 1 } },
+        { "gather_nd(x, i[1..])", 1, { 1 }, { 4 } },
+        { "gather_nd(x, i[1..][:, 0..1])", 2, { 1, 3 }, { 3, 4, 5 } },
+        { "gather_nd(x, i[:, 1..], batch=1)", 1, { 2 }, { 0, 4 } },
+        { "gather_nd(x, unsqueeze(i), batch=1)", 2, { 2, 2 }, { 2, 0, 5, 4 } },
+        { "onehot_values(i[1], 3, v, f32(1))", 2, { 2, 3 }, { 9, 9, 1, 9, 1, 9 } },
+        { "onehot_values(i[0], 3, i64(0), i64(5), axis=0)", 2, { 3, 2 }, { 0, 5, 0, 0, 5, 0 } },
+        { "onehot_values(i[0] - 3, 3, i64(0), i64(5), axis=0)", 2, { 3, 2 }, { 0, 5, 0, 0, 5, 0 } },
+        { "reverse_sequence(x, 2 + i[1]*0, batch_axis=0, time_axis=1)",
+          2, { 2, 3 }, { 1, 0, 2, 4, 3, 5 } },
+        { "reverse_sequence(x, i32(1 + i[:, 0]*0), batch_axis=0, time_axis=1)",
+          2, { 2, 3 }, { 0, 1, 2, 3, 4, 5 } },
+        { "range(v, 3, f32(-2))", 1, { 3 }, { 9, 7, 5 } },
+        { "fmod(n, n*0 + 4)", 1, { 8 }, { -3, -1, -3, -1, 1, 3, 1, 3 } },
+        { "fmod(f32(n), 2.5)", 1, { 8 }, { -2, 0, -0.5, -1, 1, 0.5, 0, 2 } },
+    };
+    EXPECT(t);
+}
+
+static void extremes_from_either_end(void **state)
+{
+    (void)state;
+    static const Said t[] = {
+        { "argmax(n*n)", 0, { 0 }, { 0 } },
+        { "argmax(n*n, last=true)", 0, { 0 }, { 7 } },
+        { "argmin(n*n, last=true, keep=true)", 1, { 1 }, { 4 } },
+        { "topk(x, 2, axis=0, largest=false)", 2, { 2, 3 }, { 0, 1, 2, 3, 4, 5 } },
+        { "topk(x, 2)", 2, { 2, 2 }, { 2, 1, 5, 4 } },
+        { "topk(n*n, 3, largest=false)[1]", 0, { 0 }, { 1 } },
+    };
+    EXPECT(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(lists_join_and_have_parts),
+        cmocka_unit_test(movement_of_any_rank),
+        cmocka_unit_test(indices_of_any_rank),
+        cmocka_unit_test(extremes_from_either_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
