@@ -21,7 +21,7 @@
 #define DIAG_FOLDER DLCC_SOURCE_DIR "/tests/frontend/diag"
 
 /* Families whose every code has a golden source. */
-static const char *const families[] = { "E01", "E02", "E03", "E04", "E05", "E06" };
+static const char *const families[] = { "E01", "E02", "E03", "E04", "E05", "E06", "E07" };
 
 /* Codes of these families that no .dl text can give. */
 static const DiagCode elsewhere[] = {
@@ -33,6 +33,8 @@ static const DiagCode elsewhere[] = {
     /* The readers of data: tests/host. */
     DIAG_E0601, DIAG_E0602, DIAG_E0603, DIAG_E0605, DIAG_E0606, DIAG_E0607, DIAG_E0608, DIAG_E0609,
     DIAG_E0610, DIAG_E0611, DIAG_E0612, DIAG_E0613,
+    /* The reader of ONNX files: tests/onnx. */
+    DIAG_E0701, DIAG_E0702, DIAG_E0703, DIAG_E0704, DIAG_E0705, DIAG_E0706, DIAG_E0711, DIAG_E0712,
 };
 
 static bool provoked[DIAG_COUNT];
