@@ -11,7 +11,10 @@
 #include <sys/mman.h>
 
 /* Fields of a TensorProto. */
-enum { FLOAT_DATA = 4, INT32_DATA, STRING_DATA, INT64_DATA, RAW_DATA = 9, DOUBLE_DATA, UINT64_DATA };
+enum {
+    FLOAT_DATA = 4, INT32_DATA, STRING_DATA, INT64_DATA,
+    RAW_DATA = 9, DOUBLE_DATA, UINT64_DATA,
+};
 
 /* By the number of the field. */
 static const char *const field_names[] = {
