@@ -40,7 +40,7 @@ bool aot_is_export(const Unit *u, uint32_t i)
 const char *aot_function(Arena *a, const char *name)
 {
     static const char *const own[] = {
-        "abi",       "error",       "eval",   "free", "get",   "init", "load",
+        "abi",       "error",       "eval",   "free", "get",   "init", "library", "load",
         "load_from", "message",     "metric", "name", "read",  "save", "save_to",
         "set",       "set_threads", "shape",  "step", "train", "view", "write",
     };
@@ -429,6 +429,16 @@ static void put_weights(FILE *out, const AotOptions *o)
             o->weights_size);
 }
 
+/* For programs that find the model at run time: all of its tables, and its weights. */
+static void put_library(FILE *out, const AotOptions *o)
+{
+    fprintf(out,
+            "EXPORT extern const DlrtLibrary %s_library;\n"
+            "const DlrtLibrary %s_library = { DLRT_LIBRARY_MAGIC, DLRT_VERSION, 0, &model, ",
+            o->prefix, o->prefix);
+    fputs(o->weights ? "weights_bytes, WEIGHTS_SIZE };\n" : "0, 0 };\n", out);
+}
+
 static void put_field_arguments(FILE *out, const DlrtModel *m)
 {
     for (uint32_t i = 0; i < m->field_count; i++)
@@ -515,6 +525,7 @@ const char *aot_source(Unit *u, const ModelTables *tables, const TinyEntries *ti
     put_metrics(out, m);
     put_model(out, m);
     put_weights(out, o);
+    put_library(out, o);
     put_common(out, o->prefix);
     put_init(out, o);
     put_training(out, m, o->prefix);

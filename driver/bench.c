@@ -98,9 +98,11 @@ static bool print_result(const Bench *b, double seconds)
         snprintf(time, sizeof time, "%.3g us", seconds * 1e6);
     else
         snprintf(time, sizeof time, "%.3g ms", seconds * 1e3);
-    printf("%-16s B %-6lld %10s %9s items/s %8.2f GFLOP/s\n", b->entry->name,
-           (long long)b->entry->max_batch, time, host_format_rate(rate, B / seconds),
-           flops / seconds / 1e9);
+    printf("%-16s B %-6lld %10s %9s items/s", b->entry->name, (long long)b->entry->max_batch, time,
+           host_format_rate(rate, B / seconds));
+    if (flops > 0) /* a library does not say */
+        printf(" %8.2f GFLOP/s", flops / seconds / 1e9);
+    putchar('\n');
     fflush(stdout);
     return true;
 }
@@ -129,10 +131,12 @@ static bool is_wanted(Engine *e, uint32_t number)
 {
     const char *wanted = option_value(&e->run->options, OPT_ENTRIES, NULL);
     const char *name = e->model->entries[number].name;
-    const Entry *entry = unit_entry(e->unit, name);
+    bool step = false;
+    for (uint32_t i = 0; i < e->model->update_count; i++)
+        step |= e->model->updates[i].entry == number;
     if (wanted)
         return !strcmp(wanted, name);
-    return entry && (entry->kind == ENTRY_STEP || engine_is_export(e, number));
+    return step || engine_is_export(e, number);
 }
 
 int verb_bench(Run *r)
@@ -151,7 +155,7 @@ int verb_bench(Run *r)
                 ok = bench_entry(&e, i);
             }
         if (ok && !any)
-            diag_report(r->cx, DIAG_E0909, 0, "%s has no such entry", e.unit->name);
+            diag_report(r->cx, DIAG_E0909, 0, "%s has no such entry", e.model->name);
         code = run_finish(r);
     }
     engine_close(&e);

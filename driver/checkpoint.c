@@ -102,6 +102,14 @@ static bool same_shape(const DlrtSafeTensor *s, const DlrtTensor *t)
     return s->rank == t->rank && !memcmp(s->dims, t->dims, sizeof *t->dims * t->rank);
 }
 
+static bool has_tensor(const Engine *e, const char *name)
+{
+    for (uint32_t i = 0; i < e->model->tensor_count; i++)
+        if (!strcmp(e->model->tensors[i].name, name))
+            return true;
+    return false;
+}
+
 /* Up to four differences between a file's tensors and the model's, as notes. Moments only if `all`.
  * Their number. */
 static uint32_t report_differences(Engine *e, const DlrtSafeFile *f, uint32_t diag, bool all,
@@ -113,7 +121,7 @@ static uint32_t report_differences(Engine *e, const DlrtSafeFile *f, uint32_t di
     for (uint32_t i = 0; i < m->tensor_count && n < 4; i++) {
         const DlrtTensor *t = &m->tensors[i];
         const DlrtSafeTensor *s = dlrt_safe_find(f, t->name);
-        LocId loc = e->unit->tensors.at[i].loc;
+        LocId loc = engine_tensor_loc(e, i);
         if (t->kind == DLRT_MOMENT && !all)
             continue;
         if (!s)
@@ -131,7 +139,7 @@ static uint32_t report_differences(Engine *e, const DlrtSafeFile *f, uint32_t di
     }
     const DlrtSafeTensor *s;
     for (size_t i = 0; extra && n < 4 && (s = dlrt_safe_tensor(f, i)); i++) {
-        if (unit_tensor(e->unit, s->name) >= 0)
+        if (has_tensor(e, s->name))
             continue;
         diag_add(cx, diag, DIAG_NOTE, 0, "`%.80s` %s is only in the file", s->name,
                  shape_words(e, s->rank, s->dims));
@@ -154,7 +162,7 @@ static bool check_model(Engine *e, const DlrtSafeFile *f, const char *path)
     }
     const DlrtSafeTensor *s;
     for (size_t i = 0; (s = dlrt_safe_tensor(f, i)); i++)
-        same &= unit_tensor(e->unit, s->name) >= 0;
+        same &= has_tensor(e, s->name);
     uint32_t d;
     if (!kind || strcmp(kind, "state")) {
         d = diag_report(cx, DIAG_E0904, 0, "%s has weights, but not the state of a run", path);
@@ -163,7 +171,7 @@ static bool check_model(Engine *e, const DlrtSafeFile *f, const char *path)
     }
     if (same && program && !strcmp(program, e->program))
         return true;
-    d = diag_report(cx, DIAG_E0904, 0, "%s is of another model than %s", path, e->unit->name);
+    d = diag_report(cx, DIAG_E0904, 0, "%s is of another model than %s", path, e->model->name);
     if (same)
         diag_add(cx, d, DIAG_NOTE, 0,
                  "the tensors are the same, but the model computes something else with them");
@@ -268,6 +276,9 @@ bool checkpoint_load_weights(Engine *e, const char *path)
 {
     const char *given = option_value(&e->run->options, OPT_WEIGHTS, path);
     const char *own = given ? given : engine_checkpoint_path(e);
+    DlrtIo io;
+    if (!given && library_weights(e, &io))
+        return true; /* it began with them */
     if (!given && access(own, F_OK)) {
         uint32_t d =
             diag_report(e->run->cx, DIAG_E0905, 0, "there are no weights: %s does not exist", own);
@@ -335,7 +346,10 @@ const char *checkpoint_classes(Engine *e, const char *path)
     char why[320];
     DlrtSafeFile *f;
     const char *own = option_value(&e->run->options, OPT_WEIGHTS, path);
-    if (dlrt_safe_open_path(own ? own : engine_checkpoint_path(e), why, sizeof why, &f))
+    DlrtIo io;
+    bool inside = !own && library_weights(e, &io);
+    if (inside ? dlrt_safe_open(&io, why, sizeof why, &f)
+               : dlrt_safe_open_path(own ? own : engine_checkpoint_path(e), why, sizeof why, &f))
         return NULL;
     const char *text = dlrt_safe_meta(f, "dlrun.classes");
     text = text ? arena_strndup(e->run->arena, text, strlen(text)) : NULL;

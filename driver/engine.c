@@ -68,7 +68,8 @@ static bool start_context(Engine *e)
     long long threads = 0, seed = (long long)e->model->seed;
     if (!option_number(&e->run->options, OPT_THREADS, 1, 4096, &threads))
         return false;
-    if (!e->unit->recipe.present && !option_number(&e->run->options, OPT_SEED, 0, INT64_MAX, &seed))
+    bool recipe = e->unit ? e->unit->recipe.present : e->model->update_count > 0;
+    if (!recipe && !option_number(&e->run->options, OPT_SEED, 0, INT64_MAX, &seed))
         return false;
     int rc = dlrt_init(e->model, e->model->abi, NULL, 0, (uint64_t)seed, &e->cx);
     if (!rc && threads)
@@ -82,6 +83,35 @@ static bool start_context(Engine *e)
     return !rc;
 }
 
+/* What is compiled already cannot be told what it is compiled with. */
+static bool check_library_options(Run *r)
+{
+    static const OptionId compiling[] = { OPT_DEFINE, OPT_MODEL, OPT_MARCH };
+    for (size_t i = 0; i < sizeof compiling / sizeof *compiling; i++)
+        if (option_given(&r->options, compiling[i])) {
+            diag_report(r->cx, DIAG_E0909, 0, "--%s is for compiling, and a library is compiled",
+                        option_rows[compiling[i]].name);
+            return false;
+        }
+    return true;
+}
+
+static int open_library(Engine *e)
+{
+    DlrtIo io;
+    bool ok = check_library_options(e->run) && library_map(e) && start_context(e);
+    if (ok && library_weights(e, &io)) {
+        int rc = dlrt_load_from(e->cx, DLRT_FILE_WEIGHTS, &io);
+        if (rc)
+            engine_report_runtime(e, DIAG_E0905, rc);
+        ok = !rc;
+    }
+    if (ok)
+        return 0;
+    int code = run_finish(e->run);
+    return code ? code : EXIT_INTERNAL;
+}
+
 int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
 {
     *e = (Engine){ .run = r, .path = path, .folder = folder_of(r->arena, path) };
@@ -90,6 +120,8 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
         !option_number(&r->options, OPT_THREADS, 1, 4096, &threads))
         return EXIT_USAGE;
     signal(SIGXFSZ, SIG_IGN); /* a file too large is a failed write */
+    if (library_is_path(path))
+        return open_library(e);
     double start = host_clock();
     fo->probe = data_probe;
     fo->user = e;
@@ -108,19 +140,22 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
 
 void engine_close(Engine *e)
 {
+    for (uint32_t i = 0; i < e->rests.n; i++)
+        engine_close(e->rests.at[i].engine);
     for (uint32_t i = 0; i < e->data.n; i++)
         host_data_free(&e->data.at[i].data);
     dlrt_free(e->cx);
     session_free(e->session);
+    library_unmap(e);
 }
 
 const char *engine_checkpoint_path(Engine *e)
 {
-    const Recipe *r = &e->unit->recipe;
-    if (r->checkpoint_path)
+    const Recipe *r = e->unit ? &e->unit->recipe : NULL;
+    if (r && r->checkpoint_path)
         return r->checkpoint_path;
     char *path = arena_printf(e->run->arena, "./%s.safetensors",
-                              r->present && r->name ? r->name : e->unit->name);
+                              r && r->present && r->name ? r->name : e->model->name);
     for (char *c = path; *c; c++)
         *c = (char)tolower((unsigned char)*c);
     return path;
@@ -147,19 +182,32 @@ uint32_t engine_entry(const Engine *e, const char *name)
 
 bool engine_is_export(const Engine *e, uint32_t entry)
 {
-    const char *name = e->model->entries[entry].name;
+    const DlrtModel *m = e->model;
+    const char *name = m->entries[entry].name;
+    bool other = entry == m->init_entry;
+    for (uint32_t i = 0; !e->unit && i < m->update_count; i++)
+        other |= entry == m->updates[i].entry;
+    for (uint32_t i = 0; !e->unit && i < m->metric_count; i++)
+        other |= entry == m->metrics[i].entry || entry == m->metrics[i].finish;
+    if (!e->unit)
+        return !other;
     const Entry *x = unit_entry(e->unit, name);
     return x && x->kind == ENTRY_EXPORT && !is_finish(e->unit, name);
 }
 
 double engine_flops(const Engine *e, uint32_t entry)
 {
-    const Program *p = e->unit->program;
+    const Program *p = e->unit ? e->unit->program : NULL;
     double flops = 0;
-    for (uint32_t i = 0; i < p->plans.at[entry].items.n; i++)
+    for (uint32_t i = 0; p && i < p->plans.at[entry].items.n; i++)
         if (p->plans.at[entry].items.at[i].kind == PLAN_KERNEL)
             flops += p->plans.at[entry].items.at[i].flops;
     return flops;
+}
+
+LocId engine_tensor_loc(const Engine *e, uint32_t i)
+{
+    return e->unit ? e->unit->tensors.at[i].loc : 0;
 }
 
 void engine_report_host(Engine *e, LocId loc, const HostError *error)

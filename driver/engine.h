@@ -15,13 +15,22 @@ typedef struct {
     bool ready; /* all stages are done */
 } EngineData;
 
+/* The model once more, for a batch of another size: where a program needs its batch as a number. */
+typedef struct Engine Engine;
 typedef struct {
+    int64_t items;
+    Engine *engine;
+} EngineRest;
+
+struct Engine {
     Run *run;
-    const char *path;        /* the .dl file */
+    const char *path;        /* the .dl file, or the library */
     const char *folder;      /* of it: where its data is looked for */
     FrontendOptions options; /* as completed by engine_open */
-    Unit *unit;
-    Session *session;
+    Unit *unit;       /* NULL: a library, which has no more than its tables */
+    Session *session; /* likewise */
+    const DlrtLibrary *library; /* or NULL */
+    void *handle;               /* of the library */
     const DlrtModel *model;
     DlrtContext *cx;
     Target target;
@@ -29,10 +38,12 @@ typedef struct {
     char program[20];    /* hash of what the model computes, in eval mode, before any pass */
     char steps[20];      /* the same of the training steps */
     VEC(EngineData) data;
-} Engine;
+    VEC(EngineRest) rests;
+};
 
-/* Compiles the file and initialises parameters from the seed. Options as in `fo`, which is
- * completed here. An exit code: 0, or what the diagnostics, printed already, lead to. */
+/* Compiles the file, or takes the library at a path that ends in .so, and initialises parameters
+ * from the seed. Options as in `fo`, which is completed here. An exit code: 0, or what the
+ * diagnostics, printed already, lead to. */
 int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *out);
 void engine_close(Engine *e);
 
@@ -51,6 +62,24 @@ void engine_report_host(Engine *e, LocId loc, const HostError *error);
 void engine_report_runtime(Engine *e, DiagCode code, int rc);
 /* Names of the classes that the label `field` of a source has, or NULL. */
 const char *const *engine_classes(Engine *e, int *out_n);
+
+/* Where the source has tensor i of the model. */
+LocId engine_tensor_loc(const Engine *e, uint32_t i);
+
+/* ---- engine_rest.c ---- */
+
+/* The model compiled for batches of `items`, with the tensors and the call count of e. It lives as
+ * long as e. NULL: diagnostics are recorded. */
+Engine *engine_rest(Engine *e, int64_t items, LocId loc);
+
+/* ---- library.c ---- */
+
+bool library_is_path(const char *path);
+/* Maps the library at e->path: its tables as e->model. False: diagnostics are recorded. */
+bool library_map(Engine *e);
+void library_unmap(Engine *e);
+/* The weights in the library as a file, or false. */
+bool library_weights(const Engine *e, DlrtIo *out_io);
 
 /* ---- data.c ---- */
 

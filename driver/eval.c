@@ -7,6 +7,7 @@
 
 #include "driver/checkpoint.h"
 #include "driver/feed.h"
+#include "driver/library_run.h"
 #include "driver/verbs.h"
 #include "runtime/host/progress.h"
 
@@ -88,7 +89,6 @@ void eval_close(Eval *v)
 {
     for (uint32_t i = 0; i < v->metrics.n; i++)
         host_loader_free(v->metrics.at[i].loader);
-    eval_close_rests(v);
 }
 
 static bool fail_run(const Engine *e, const EvalMetric *m, int rc)
@@ -114,7 +114,7 @@ static bool add_batch(Eval *v, const EvalMetric *m, int64_t items, const void *c
     for (uint32_t i = 0; i < x->output_count; i++)
         outputs[i] = &value[i];
     bool rest = x->flags & DLRT_ENTRY_PINNED && items != x->max_batch;
-    Engine *on = rest ? eval_rest(v, items) : e;
+    Engine *on = rest ? engine_rest(e, items, e->unit->recipe.loc) : e;
     if (!on)
         return false;
     int rc = dlrt_call_entry(on->cx, rest ? engine_entry(on, x->name) : m->entry, items, inputs,
@@ -234,12 +234,13 @@ int verb_eval(Run *r)
     Eval v = { 0 };
     int code = engine_open(r, path, &fo, &e);
     if (!code) {
-        bool ok = e.unit->recipe.present;
+        bool ok = e.library || e.unit->recipe.present;
         if (!ok)
             diag_report(r->cx, DIAG_E0419, 0, "%s has no `train` block for %s, and so no metrics",
                         path, e.unit->name);
-        ok = ok && eval_open(&e, true, &v) && require_parse(r, &v) &&
-             checkpoint_load_weights(&e, NULL) && eval_run(&v) && print_values(r, &v);
+        ok = ok && (e.library ? library_metrics(&e, &v) : eval_open(&e, true, &v)) &&
+             require_parse(r, &v) && checkpoint_load_weights(&e, NULL) &&
+             (e.library ? library_eval(&v) : eval_run(&v)) && print_values(r, &v);
         if (ok)
             require_check(r, &v, NAN);
         code = run_finish(r);

@@ -13,22 +13,10 @@ typedef struct {
     double value;           /* of the last evaluation; NaN before */
 } EvalMetric;
 
-/* The model once more, for a batch of another size: where a program needs its batch as a number. */
-typedef struct {
-    int64_t items;
-    Engine *engine;
-} EvalRest;
-
 typedef struct {
     Engine *engine;
     VEC(EvalMetric) metrics;
-    VEC(EvalRest) rests;
 } Eval;
-
-/* The model compiled for batches of `items`, with the tensors and the call count of v's engine.
- * NULL: diagnostics are recorded. */
-Engine *eval_rest(Eval *v, int64_t items);
-void eval_close_rests(Eval *v);
 
 /* Binds all metrics to their data; with_loss adds the loss on the recipe's own data, first, under
  * the name `loss`. False: diagnostics are recorded. */

@@ -78,14 +78,14 @@ uint32_t export_chosen(Engine *e)
         return found;
     if (!n) {
         diag_report(cx, DIAG_E0909, 0, "the model %s exports no function: write `export fn`",
-                    e->unit->name);
+                    e->model->name);
     } else if (wanted) {
         const char *near = diag_nearest(wanted, names, n);
         diag_report(cx, DIAG_E0909, 0,
                     near ? "no export `%s`; did you mean `%s`?" : "no export `%s`", wanted, near);
     } else {
         uint32_t d = diag_report(cx, DIAG_E0909, 0, "the model %s exports several functions: %s",
-                                 e->unit->name, list);
+                                 e->model->name, list);
         diag_add(cx, d, DIAG_HELP, 0, "choose one: --entries %s", names[0]);
     }
     return DLRT_NONE;

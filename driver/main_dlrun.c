@@ -2,7 +2,7 @@
 #include "driver/verbs.h"
 
 static const char usage[] =
-    "dlrun: trains, evaluates and runs the models of .dl files\n"
+    "dlrun: trains, evaluates and runs the models of .dl files and of built libraries\n"
     "\n"
     "  dlrun train lenet.dl                 trains; saves lenet.safetensors each epoch and on "
     "Ctrl-C\n"
@@ -10,6 +10,7 @@ static const char usage[] =
     "  dlrun train lenet.dl --set lr=1e-3 --require 'accuracy>=0.88'\n"
     "  dlrun eval lenet.dl                  the metrics of the recipe\n"
     "  dlrun infer lenet.dl -i shirt.png    what the model says\n"
+    "  dlrun infer lenet.so -i shirt.png    the same by a library that dlcc built\n"
     "  dlrun gradcheck lenet.dl             derivatives against finite differences\n";
 
 static const Verb verbs[] = {

@@ -2,6 +2,7 @@
 #include "driver/train.h"
 
 #include "driver/feed.h"
+#include "driver/library_run.h"
 #include "driver/verbs.h"
 
 #include <math.h>
@@ -379,7 +380,7 @@ int verb_train(Run *r)
     Engine e;
     int code = engine_open(r, path, &fo, &e);
     if (!code)
-        code = train(r, &e);
+        code = e.library ? library_train(&e) : train(r, &e);
     engine_close(&e);
     return code;
 }

@@ -35,6 +35,8 @@ typedef enum { TRAIN_DONE, TRAIN_EARLY, TRAIN_INTERRUPTED, TRAIN_FAILED } TrainE
 TrainEnd train_loop(Train *t, int *out_signal);
 /* Catches SIGINT and SIGTERM: the first is remembered, the second ends the process. */
 void train_catch_signals(void);
+/* The signal that was caught, or 0. */
+int train_caught_signal(void);
 
 /* Records E0907 for the step that just failed on `fields`, and where the first value that is not
  * finite arises. */

@@ -31,6 +31,11 @@ void train_catch_signals(void)
     signal(SIGPIPE, SIG_IGN); /* a reader of events who leaves does not end the run */
 }
 
+int train_caught_signal(void)
+{
+    return caught_signal;
+}
+
 typedef struct {
     double sum[TRAIN_MAX_UPDATES];
     int64_t count[TRAIN_MAX_UPDATES];

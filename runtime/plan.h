@@ -286,6 +286,18 @@ typedef struct {
 } DlrtModel;
 static_assert(sizeof(DlrtModel) == 256, "laid out by code generation");
 
+/* What a shared library shows of itself to the tools, as the symbol PREFIX_library. */
+#define DLRT_LIBRARY_MAGIC UINT64_C(0x315952424c4c4c44)
+typedef struct {
+    uint64_t magic;   /* DLRT_LIBRARY_MAGIC */
+    uint32_t version; /* DLRT_VERSION */
+    uint32_t reserved;
+    const DlrtModel *model;
+    const void *weights; /* a safetensors file that `init` loads, or NULL */
+    uint64_t weights_size;
+} DlrtLibrary;
+static_assert(sizeof(DlrtLibrary) == 40, "read by other programs than the one that wrote it");
+
 /* ---- Context ---- */
 
 /* Time as the model sees it. Kernels read it as operands with base CONTEXT at DLRT_CLOCK_OFFSET

@@ -263,8 +263,10 @@ static int batch_sums(DlrtContext *cx, const DlrtMetric *metric, int64_t B,
         outputs[i] = &value[i];
     bind_fields(e, metric->fields, fields, inputs);
     int rc = run_counted(cx, e, B, inputs, outputs);
+    /* What looks at no item counts once for each, as the mean over them expects. */
+    double times = e->input_count ? 1 : (double)B;
     for (uint32_t i = 0; !rc && i < e->output_count; i++)
-        out[i] = e->outputs[i].dtype == DLRT_F64 ? value[i].f64 : (double)value[i].f32;
+        out[i] = times * (e->outputs[i].dtype == DLRT_F64 ? value[i].f64 : (double)value[i].f32);
     return rc;
 }
 

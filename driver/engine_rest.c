@@ -1,9 +1,10 @@
-/* eval_rest.c: the partial last batch of a program that needs its batch as a number.
+/* engine_rest.c: the model once more, for a batch of another size.
  *
- * Such an entry takes batches of one size only (the batch stood in a computed dim, or was sliced).
- * Leaving the rest out would change the metric, so the file is compiled once more with -D B of the
- * rest, and given the tensors of the first before each call. */
-#include "driver/eval.h"
+ * An entry that needs its batch as a number (it stood in a computed dim, or the batch was sliced)
+ * takes batches of one size only. Leaving a partial last batch out would change a metric, and so
+ * the file is compiled once more with -D B of the rest, and given the tensors of the first before
+ * each call. */
+#include "driver/engine.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,38 +27,37 @@ static bool copy_tensors(const Engine *from, Engine *to)
     return ok;
 }
 
-static Engine *open_rest(Eval *v, int64_t items)
+static Engine *open_rest(Engine *e, int64_t items, LocId loc)
 {
-    Engine *e = v->engine;
     Arena *a = e->run->arena;
     FrontendOptions fo = e->options;
+    if (!e->unit) {
+        diag_report(e->run->cx, DIAG_E0490, loc,
+                    "%s takes batches of one size only, not of %lld: build it with -D B=%lld",
+                    e->path, (long long)items, (long long)items);
+        return NULL;
+    }
     FrontendSetting *defines = arena_new_array(a, FrontendSetting, fo.n_defines + 1);
     if (fo.n_defines)
         memcpy(defines, fo.defines, fo.n_defines * sizeof *defines);
     defines[fo.n_defines++] = (FrontendSetting){ "B", arena_printf(a, "%lld", (long long)items) };
     fo.defines = defines;
     Engine *rest = arena_make(a, Engine);
-    vec_push(a, &v->rests, (EvalRest){ items, rest });
+    vec_push(a, &e->rests, (EngineRest){ items, rest });
     return engine_open(e->run, e->path, &fo, rest) ? NULL : rest;
 }
 
-Engine *eval_rest(Eval *v, int64_t items)
+Engine *engine_rest(Engine *e, int64_t items, LocId loc)
 {
     Engine *rest = NULL;
-    for (uint32_t i = 0; i < v->rests.n; i++)
-        if (v->rests.at[i].items == items)
-            rest = v->rests.at[i].engine;
-    if (!rest && !(rest = open_rest(v, items)))
+    for (uint32_t i = 0; i < e->rests.n; i++)
+        if (e->rests.at[i].items == items)
+            rest = e->rests.at[i].engine;
+    if (!rest && !(rest = open_rest(e, items, loc)))
         return NULL;
-    if (copy_tensors(v->engine, rest))
+    if (copy_tensors(e, rest))
         return rest;
-    diag_report(v->engine->run->cx, DIAG_E0490, v->engine->unit->recipe.loc,
-                "a last batch of %lld: the model has other tensors at that size", (long long)items);
+    diag_report(e->run->cx, DIAG_E0490, loc,
+                "a batch of %lld: the model has other tensors at that size", (long long)items);
     return NULL;
-}
-
-void eval_close_rests(Eval *v)
-{
-    for (uint32_t i = 0; i < v->rests.n; i++)
-        engine_close(v->rests.at[i].engine);
 }

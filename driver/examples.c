@@ -1,0 +1,277 @@
+/* examples.c: inputs from files: .npy, .npz, .png and IDX, or random numbers.
+ *
+ * Files are read before the shapes they must have are final: a program that needs its batch as a
+ * number can then be compiled for what they hold. An array may lack the axis of examples. */
+#include "driver/examples.h"
+
+#include "driver/inputs.h"
+#include "runtime/host/loader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { RANDOM_ITEMS = 1 };
+
+static bool fail(Examples *x, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static bool fail(Examples *x, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    diag_report(x->e->run->cx, DIAG_E0909, 0, "%s", arena_vprintf(x->e->run->arena, format, args));
+    va_end(args);
+    return false;
+}
+
+static bool fail_host(Examples *x, const HostError *error)
+{
+    engine_report_host(x->e, 0, error);
+    return false;
+}
+
+bool value_has_batch(const DlrtValue *v)
+{
+    return v->rank && v->batch[0] == 1;
+}
+
+static bool ends_with(const char *s, const char *suffix)
+{
+    size_t n = strlen(s), m = strlen(suffix);
+    return n >= m && !strcmp(s + n - m, suffix);
+}
+
+/* ---- Files ---- */
+
+/* [C, H, W] from [H, W, C]. */
+static void planes_first(HostNpy *image)
+{
+    int64_t H = image->dims[0], W = image->dims[1], C = image->dims[2];
+    uint8_t *from = image->data, *to = malloc((size_t)(H * W * C) + 1);
+    for (int64_t i = 0; to && i < H * W; i++)
+        for (int64_t c = 0; c < C; c++)
+            to[c * H * W + i] = from[i * C + c];
+    if (!to)
+        return;
+    free(from);
+    image->data = to;
+    image->dims[0] = C, image->dims[1] = H, image->dims[2] = W;
+}
+
+static bool is_channels(int64_t n)
+{
+    return n == 1 || n == 3 || n == 4;
+}
+
+/* An image as the item of an input: [H, W], [H, W, C] or [C, H, W]. */
+static bool read_image(Examples *x, const DlrtValue *v, const char *path, HostNpy *out)
+{
+    int lead = value_has_batch(v) || (x->pinned && v->rank > 2 && v->dims[0] == x->pinned);
+    const int64_t *d = v->dims + lead;
+    int rank = v->rank - lead;
+    bool first = rank == 3 && is_channels(d[0]) && !is_channels(d[2]);
+    HostError error;
+    if (rank != 2 && !(rank == 3 && (first || is_channels(d[2]))))
+        return fail(x, "the input `%s` is %s, and so no image", v->name, value_text(x->e, v));
+    int channels = rank == 2 ? 1 : (int)d[first ? 0 : 2];
+    if (!host_png_read(path, d[first], d[first + 1], channels, out, &error))
+        return fail_host(x, &error);
+    if (rank == 3 && out->rank == 2)
+        out->rank = 3, out->dims[2] = 1;
+    if (first)
+        planes_first(out);
+    return true;
+}
+
+static bool read_npz(Examples *x, const DlrtValue *v, const char *path, HostNpy *out)
+{
+    HostNpy *arrays;
+    HostError error;
+    int n, found = -1;
+    if (!host_npz_read(path, &arrays, &n, &error))
+        return fail_host(x, &error);
+    for (int i = 0; i < n; i++)
+        if (!strcmp(arrays[i].name, v->name))
+            found = i;
+    if (found >= 0) {
+        *out = arrays[found];
+        arrays[found].data = malloc(1); /* the archive keeps an array that it can free */
+        arrays[found].name = NULL;
+    }
+    host_npz_free(arrays, n);
+    return found >= 0 || fail(x, "%s has no array `%s`", path, v->name);
+}
+
+/* IDX files go by no suffix of their own, but all by such names: t10k-images-idx3-ubyte.gz */
+static bool is_idx(const char *path)
+{
+    return ends_with(path, "ubyte") || ends_with(path, "ubyte.gz") || ends_with(path, ".idx") ||
+           ends_with(path, ".idx.gz");
+}
+
+static bool read_idx(Examples *x, const char *path, HostNpy *out)
+{
+    HostError error;
+    HostData data;
+    HostIdxOptions o = { 0 };
+    if (!host_idx_read(path, &o, &data, &error))
+        return fail_host(x, &error);
+    const HostTable *t = &data.tables[0];
+    const HostField *f = &t->fields[0];
+    size_t bytes = host_field_item_bytes(f) * (size_t)t->count;
+    *out = (HostNpy){ .dtype = f->dtype, .rank = f->rank + 1, .data = malloc(bytes + 1) };
+    bool ok = out->data && out->rank <= HOST_MAX_RANK;
+    out->dims[0] = t->count;
+    for (int d = 0; ok && d < f->rank; d++)
+        out->dims[d + 1] = f->dims[d];
+    if (ok)
+        memcpy(out->data, f->data, bytes);
+    host_data_free(&data);
+    return ok || fail(x, "no memory for %s", path);
+}
+
+static bool read_file(Examples *x, const DlrtValue *v, const char *path, HostNpy *out)
+{
+    HostError error;
+    if (ends_with(path, ".png"))
+        return read_image(x, v, path, out);
+    if (ends_with(path, ".npz"))
+        return read_npz(x, v, path, out);
+    if (ends_with(path, ".npy"))
+        return host_npy_read(path, out, &error) || fail_host(x, &error);
+    if (is_idx(path))
+        return read_idx(x, path, out);
+    return fail(x, "what is %s? An input is .npy, .npz, .png, or IDX (..-ubyte.gz)", path);
+}
+
+/* The file given for input i: by name, or without one where that is clear. */
+static const char *file_of(const Examples *x, uint32_t i)
+{
+    const Options *o = &x->e->run->options;
+    const char *name = x->values[i]->name;
+    for (uint32_t k = 0; k < o->given[OPT_INPUT].n; k++) {
+        const OptionValue *g = &o->given[OPT_INPUT].at[k];
+        if (g->name && !strcmp(g->name, name))
+            return g->value;
+        if (!g->name && (x->n == 1 || ends_with(g->text, ".npz")))
+            return g->text;
+    }
+    return NULL;
+}
+
+static bool check_names(Examples *x)
+{
+    const Options *o = &x->e->run->options;
+    for (uint32_t k = 0; k < o->given[OPT_INPUT].n; k++) {
+        const char *name = o->given[OPT_INPUT].at[k].name;
+        bool known = !name;
+        for (uint32_t i = 0; !known && i < x->n; i++)
+            known = !strcmp(x->values[i]->name, name);
+        if (!known)
+            return fail(x, "`%s` has no input `%s`", x->who, name);
+    }
+    return true;
+}
+
+bool examples_read(Examples *x)
+{
+    bool random = option_given(&x->e->run->options, OPT_RANDOM);
+    x->count = -1;
+    if (!check_names(x))
+        return false;
+    for (uint32_t i = 0; i < x->n; i++) {
+        const DlrtValue *v = x->values[i];
+        x->path[i] = file_of(x, i);
+        if (!x->path[i] && !random)
+            return fail(x, "`%s` needs the input `%s`: -i %s%sFILE, or --random", x->who, v->name,
+                        x->n > 1 ? v->name : "", x->n > 1 ? "=" : "");
+        if (x->path[i] && !read_file(x, v, x->path[i], &x->file[i]))
+            return false;
+    }
+    return true;
+}
+
+int64_t examples_wanted(const Examples *x)
+{
+    for (uint32_t i = 0; x->pinned && i < x->n; i++) {
+        const DlrtValue *v = x->values[i];
+        const HostNpy *f = &x->file[i];
+        int own = f->rank == v->rank;
+        bool same = x->path[i] && v->rank && v->dims[0] == x->pinned && f->rank >= v->rank - 1;
+        for (int d = 1; same && d < v->rank; d++)
+            same = f->dims[d - 1 + own] == v->dims[d];
+        if (same && (!own || f->dims[0] != x->pinned))
+            return own ? f->dims[0] : 1;
+    }
+    return x->pinned;
+}
+
+/* ---- Arrays ---- */
+
+/* An array as an input: with or without the axis of examples, its numbers converted and checked. */
+static bool take_array(Examples *x, uint32_t i)
+{
+    const DlrtValue *v = x->values[i];
+    const HostNpy *f = &x->file[i];
+    int lead = value_has_batch(v), item = v->rank - lead, own = f->rank == v->rank ? lead : 0;
+    bool alone = x->pinned == 1 && v->rank && v->dims[0] == 1 && f->rank == v->rank - 1;
+    bool fits = f->rank == v->rank || (lead && f->rank == item) || alone;
+    int64_t count = own ? f->dims[0] : 1, elements, bytes;
+    HostError error;
+    for (int d = 0; fits && d < f->rank - own; d++)
+        fits = f->dims[own + d] == v->dims[lead + alone + d];
+    if (!fits || count < 1) {
+        DlrtValue have = { .dtype = (uint8_t)f->dtype, .rank = (uint8_t)f->rank };
+        memcpy(have.dims, f->dims, sizeof have.dims);
+        diag_report(x->e->run->cx, DIAG_E0604, 0, "%s is %s, but the input `%s` is %s", x->path[i],
+                    value_text(x->e, &have), v->name, value_text(x->e, v));
+        return false;
+    }
+    if (lead && x->count >= 0 && x->count != count)
+        return fail(x, "`%s` has %lld examples, another input %lld", v->name, (long long)count,
+                    (long long)x->count);
+    if (lead)
+        x->count = count;
+    if (!value_bytes(v, count, &elements, &bytes) ||
+        posix_memalign(&x->at[i], 64, (size_t)bytes + 64))
+        return fail(x, "no memory for %lld examples", (long long)count);
+    return host_convert(v->name, f->dtype, f->data, (DlrtDtype)v->dtype, x->at[i], elements,
+                        v->bound > 0 ? v->bound : 0, &error) ||
+           fail_host(x, &error);
+}
+
+static bool make_random(Examples *x, uint32_t i)
+{
+    const DlrtValue *v = x->values[i];
+    int64_t count = value_has_batch(v) && x->count > 0 ? x->count : RANDOM_ITEMS, elements, bytes;
+    if (x->pinned)
+        count = x->pinned;
+    if (!value_bytes(v, count, &elements, &bytes) ||
+        posix_memalign(&x->at[i], 64, (size_t)bytes + 64))
+        return fail(x, "no memory for %lld examples", (long long)count);
+    value_random(v, elements, x->e->cx->clock.seed * UINT64_C(1000003) + i, x->at[i]);
+    if (value_has_batch(v))
+        x->count = count;
+    return true;
+}
+
+bool examples_take(Examples *x)
+{
+    for (uint32_t i = 0; i < x->n; i++) {
+        bool ok = x->path[i] ? take_array(x, i) : make_random(x, i);
+        host_npy_free(&x->file[i]);
+        if (!ok)
+            return false;
+    }
+    if (x->pinned)
+        x->count = x->pinned;
+    else if (x->count < 0)
+        x->count = 1;
+    return true;
+}
+
+void examples_close(Examples *x)
+{
+    for (uint32_t i = 0; i < x->n; i++) {
+        host_npy_free(&x->file[i]);
+        free(x->at[i]);
+    }
+}
