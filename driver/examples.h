@@ -6,14 +6,14 @@
 
 typedef struct {
     Engine *e;
-    const char *who;                             /* whose inputs they are: "logits" */
+    const char *who; /* whose inputs they are: "logits" */
     const DlrtValue *values[DLRT_MAX_VALUES];
     uint32_t n;
-    int64_t pinned;                              /* a batch that is not of this size is refused; 0: any */
-    HostNpy file[DLRT_MAX_VALUES];               /* as read; dtype and shape are the file's */
-    const char *path[DLRT_MAX_VALUES];           /* NULL: none is given */
-    int64_t count;                               /* examples; -1 before it is known */
-    void *at[DLRT_MAX_VALUES];                   /* converted, row-major, aligned to 64 */
+    int64_t pinned;                    /* a batch that is not of this size is refused; 0: any */
+    HostNpy file[DLRT_MAX_VALUES];     /* as read; dtype and shape are the file's */
+    const char *path[DLRT_MAX_VALUES]; /* NULL: none is given */
+    int64_t count;                     /* examples; -1 before it is known */
+    void *at[DLRT_MAX_VALUES];         /* converted, row-major, aligned to 64 */
 } Examples;
 
 /* Each step: false with diagnostics recorded. First the files are read, ... */

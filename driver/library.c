@@ -39,8 +39,8 @@ static bool is_elf(const Bytes *b)
 {
     const Elf64_Ehdr *h = (const Elf64_Ehdr *)b->bytes;
     return b->size >= sizeof *h && !memcmp(h->e_ident, ELFMAG, SELFMAG) &&
-           h->e_ident[EI_CLASS] == ELFCLASS64 && h->e_type == ET_DYN &&
-           h->e_machine == EM_X86_64 && h->e_shentsize == sizeof(Elf64_Shdr);
+           h->e_ident[EI_CLASS] == ELFCLASS64 && h->e_type == ET_DYN && h->e_machine == EM_X86_64 &&
+           h->e_shentsize == sizeof(Elf64_Shdr);
 }
 
 static bool is_ours(const Elf64_Sym *s, const char *name)

@@ -105,9 +105,8 @@ static bool apply_settings(Engine *e)
         const OptionValue *s = &o->given[OPT_SET].at[i];
         char *rest = NULL;
         double value = s->value ? strtod(s->value, &rest) : NAN;
-        int rc = s->name && rest && rest != s->value && !*rest
-                     ? dlrt_set(e->cx, s->name, value)
-                     : DLRT_E_NAME;
+        int rc = s->name && rest && rest != s->value && !*rest ? dlrt_set(e->cx, s->name, value)
+                                                               : DLRT_E_NAME;
         if (rc) {
             diag_report(e->run->cx, DIAG_E0909, 0,
                         "--set %s: of a library that is built, lr, lr_scale, steps and epochs can "
