@@ -182,6 +182,27 @@ bool arg_ints(BuiltinCall *q, uint32_t i, int64_t *out, uint32_t max, uint32_t *
     return true;
 }
 
+/* axis=2..: all from the third on; the ends count from the last when negative, as in slices. */
+static bool axis_range(BuiltinCall *q, uint32_t i, uint32_t rank, int64_t *out, uint32_t *out_n)
+{
+    Val v = q->at[i].val;
+    int64_t from = 0, to = rank;
+    if ((v.range.from && !val_integer(q->e, *v.range.from, q->at[i].loc, "an axis", &from)) ||
+        (v.range.to && !val_integer(q->e, *v.range.to, q->at[i].loc, "an axis", &to)))
+        return false;
+    from += from < 0 ? rank : 0;
+    to += to < 0 ? rank : 0;
+    if (from < 0 || from > rank || to < 0 || to > rank) {
+        diag_report(q->e->cx, DIAG_E0307, loc_here(q->e, q->at[i].loc),
+                    "the axes %lld..%lld of a tensor of rank %u", (long long)from, (long long)to,
+                    rank);
+        return false;
+    }
+    for (*out_n = 0; from < to; ++*out_n)
+        out[*out_n] = from++;
+    return true;
+}
+
 bool arg_axes(BuiltinCall *q, uint32_t i, uint32_t rank, int64_t *out, uint32_t *out_n)
 {
     if (!arg_given(q, i)) {
@@ -189,7 +210,8 @@ bool arg_axes(BuiltinCall *q, uint32_t i, uint32_t rank, int64_t *out, uint32_t 
             out[*out_n] = *out_n;
         return true;
     }
-    if (!arg_ints(q, i, out, MAX_RANK, out_n))
+    if (q->at[i].val.kind == VAL_RANGE ? !axis_range(q, i, rank, out, out_n)
+                                       : !arg_ints(q, i, out, MAX_RANK, out_n))
         return false;
     for (uint32_t k = 0; k < *out_n; k++) {
         if (!check_axis(q->e, out[k], rank, q->at[i].loc, &out[k]))
@@ -377,8 +399,10 @@ Val op_call(Elab *e, Op op, const Args *args, LocId loc)
     Dtype t = DT_COUNT;
     for (uint32_t i = 0; i < n && t == DT_COUNT; i++)
         t = val_dtype_of(e, val_deref(e, in[i]));
+    if (t == DT_COUNT)
+        t = e->options->f64 ? DT_F64 : DT_F32;
     for (uint32_t i = 0; i < n; i++) {
-        nodes[i] = val_to_tensor(e, in[i], t == DT_COUNT ? DT_F32 : t, loc);
+        nodes[i] = val_to_tensor(e, in[i], t, loc);
         if (nodes[i] == NODE_NONE)
             return val_error();
     }

@@ -355,6 +355,12 @@ static Val call_len(BuiltinCall *q)
     return val_error();
 }
 
+static Val call_rank(BuiltinCall *q)
+{
+    NodeId x = arg_tensor(q, 0);
+    return x == NODE_NONE ? val_error() : val_int(graph_shape(q->e->g, x)->rank);
+}
+
 static Val call_shape(BuiltinCall *q)
 {
     NodeId x = arg_tensor(q, 0);
@@ -413,6 +419,7 @@ const Builtin shape_builtins[] = {
     { "one_hot", "index, depth, dtype=", call_one_hot },
     { "ones", "dims*, dtype=", call_ones },
     { "pad2d", "x, pad, value=", call_pad2d },
+    { "rank", "x", call_rank },
     { "reshape", "x, dims*", call_reshape },
     { "shape", "x", call_shape },
     { "split", "x, parts, axis=", call_split },

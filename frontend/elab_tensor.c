@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { MAX_LIST = 65536 };
+
 /* Code of the library speaks of the place that calls it: nobody can mend a line of the library. */
 LocId loc_here(Elab *e, LocId loc)
 {
@@ -312,20 +314,37 @@ static const Op binary_ops[AST_BINARY_COUNT] = {
     [AST_POW] = OP_pow,
 };
 
-static Val join_lists(Elab *e, Val a, Val b)
+/* [1, 2] + [3] joins, [0]*3 repeats. */
+static Val list_binary(Elab *e, AstBinaryOp op, Val a, Val b, LocId loc)
 {
-    Val v = { .kind = VAL_LIST };
-    v.list.n = a.list.n + b.list.n;
-    v.list.at = arena_new_array(e->a, Val, v.list.n);
-    for (uint32_t i = 0; i < v.list.n; i++)
-        v.list.at[i] = i < a.list.n ? a.list.at[i] : b.list.at[i - a.list.n];
-    return v;
+    int64_t times = 1, n;
+    if (op == AST_MUL && a.kind != VAL_LIST)
+        return list_binary(e, op, b, a, loc);
+    if (op == AST_MUL ? b.kind == VAL_LIST : op != AST_ADD || a.kind != b.kind)
+        return val_none();
+    if (op == AST_MUL && !val_integer(e, b, loc, "how often a list is repeated", &times))
+        return val_error();
+    times = times < 0 ? 0 : times;
+    uint32_t more = op == AST_ADD ? b.list.n : 0;
+    if (__builtin_mul_overflow(times, a.list.n, &n) || n > MAX_LIST - more ||
+        !spend(e, loc, (uint64_t)n + more)) {
+        diag_report(e->cx, DIAG_E0408, loc_here(e, loc), "a list of more than %d elements",
+                    MAX_LIST);
+        return val_error();
+    }
+    Val out = { .kind = VAL_LIST,
+                .list = { arena_new_array(e->a, Val, (size_t)n + more), (uint32_t)n + more } };
+    for (int64_t i = 0; i < n; i++)
+        out.list.at[i] = a.list.at[i % a.list.n];
+    for (uint32_t i = 0; i < more; i++)
+        out.list.at[n + i] = b.list.at[i];
+    return out;
 }
 
 static Val static_binary(Elab *e, AstBinaryOp op, Val a, Val b, LocId loc)
 {
-    if (a.kind == VAL_LIST && b.kind == VAL_LIST && op == AST_ADD)
-        return join_lists(e, a, b);
+    if (a.kind == VAL_LIST || b.kind == VAL_LIST)
+        return list_binary(e, op, a, b, loc);
     if (a.kind == VAL_BOOL && b.kind == VAL_BOOL) {
         if (op == AST_AND || op == AST_OR)
             return val_bool(op == AST_AND ? a.b && b.b : a.b || b.b);

@@ -224,6 +224,11 @@ static Val accept_tensor(Accept *q)
 static Val accept_list(Accept *q)
 {
     Elab *e = q->e;
+    if (q->val.kind == VAL_INT || q->val.kind == VAL_FLOAT || q->val.kind == VAL_RATIO) {
+        Val *one = arena_make(e->a, Val); /* a number is a list of one */
+        *one = q->val;
+        q->val = (Val){ .kind = VAL_LIST, .list = { one, 1 } };
+    }
     if (q->val.kind != VAL_LIST)
         return refuse(q);
     Val out = { .kind = VAL_LIST,

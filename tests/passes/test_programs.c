@@ -16,7 +16,8 @@ static const struct {
     uint32_t directions;
 } programs[] = {
     { "house", NULL, 8 },      { "iris", "Logistic", 8 },  { "iris", "Softmax", 8 },
-    { "lenet", NULL, 1 },      { "linreg", NULL, 8 },      { "quadratic", NULL, 8 },
+    { "lenet", NULL, 1 },      { "linreg", NULL, 8 },      { "nn", "Norms", 8 },
+    { "nn", "Pools", 8 },       { "nn", "Spread", 8 },     { "quadratic", NULL, 8 },
     { "ranks", NULL, 8 },      { "root", NULL, 8 },        { "scaling", NULL, 8 },
     { "xor", "Perceptron", 8 }, { "xor", "Xor", 8 },
 };
