@@ -12,6 +12,7 @@ DlrtCall *engine_call(const char *symbol)
     } calls[] = {
         { "dlrt_call_copy", dlrt_call_copy },
         { "dlrt_call_qr", dlrt_call_qr },
+        { "dlrt_call_scatter", dlrt_call_scatter },
         { "dlrt_call_solve", dlrt_call_solve },
         { "dlrt_call_solve_triangle", dlrt_call_solve_triangle },
         { "dlrt_call_sort", dlrt_call_sort },

@@ -104,11 +104,35 @@ static void call_qr(Call *c)
     push_arg(c, n);
 }
 
+/* bufs: x, index i64, updates, y. args: dtype, mode, width, n, kn, m, km. One row: all of it. */
+static void call_scatter(Call *c)
+{
+    static const char *const modes[] = { "none", "mul", "max", "min" };
+    const Graph *g = c->f->g;
+    NodeId x = graph_operand(g, c->node, 0), index = graph_operand(g, c->node, 1);
+    const Shape *s = graph_shape(g, x), *i = graph_shape(g, index);
+    int64_t mode = 0;
+    while (strcmp(graph_attr(g, c->node, "mode")->s, modes[mode]))
+        mode++;
+    c->d->rows = dim_of(1);
+    for (uint32_t k = 0; k < 3; k++)
+        push_buffer(c, operand_buffer(c, k));
+    push_buffer(c, c->to);
+    push_arg(c, graph_dtype(g, x));
+    push_arg(c, mode);
+    push_arg(c, s->dim[0].n ? elements(c, x) / s->dim[0].n : 0);
+    push_arg(c, s->dim[0].n);
+    push_arg(c, s->dim[0].k);
+    push_arg(c, i->dim[0].n);
+    push_arg(c, i->dim[0].k);
+}
+
 static const struct {
     const char *symbol;
     void (*plan)(Call *c);
 } calls[] = {
     { "dlrt_call_qr", call_qr },
+    { "dlrt_call_scatter", call_scatter },
     { "dlrt_call_solve", call_solve },
     { "dlrt_call_sort", call_sort },
 };

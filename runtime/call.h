@@ -36,6 +36,13 @@ void dlrt_call_triangle(void *const *bufs, const int64_t *args, int64_t B, int64
 /* Any. bufs: x, y. args: dtype, bytes a row. y = x; the two may not overlap. */
 void dlrt_call_copy(void *const *bufs, const int64_t *args, int64_t B, int64_t begin, int64_t end);
 
+/* bufs: x[n, width], index i64[m], updates[m, width], y like x. args: dtype, mode, width, n, kn, m,
+ * km, where n is kn*B if kn > 0, and m likewise. One row of work: all of it. y = x, then
+ * y[index[i]] = updates[i] in order of i (mode 0, any dtype), or the product, larger or smaller of
+ * both (1, 2, 3; f64 f32 i64 i32 u64, NaN wins). Other indices than 0 <= i < n are skipped. */
+void dlrt_call_scatter(void *const *bufs, const int64_t *args, int64_t B, int64_t begin,
+                       int64_t end);
+
 /* Solves over a triangle only, as the gradient of solve and of QR need. f64 f32. bufs: a[n,n],
  * b[n,m], x[n,m]. args: dtype, n, m, upper, transposed, unit diagonal. Reads one triangle of a.
  * x may be b. */

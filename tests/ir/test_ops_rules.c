@@ -170,6 +170,19 @@ static void test_indices(void **state)
           DIAG_E0306, NULL);
     CHECK(b, "scatter_along C5", OP_scatter_add_along, { along, updates }, 2,
           { attr_i(1), attr_i(4) }, 2, DIAG_E0306, NULL);
+    AttrValue set = attr_s("none"), add = attr_s("add");
+    NodeId flags = INPUT(g, DT_BOOL, 4), some = INPUT(g, DT_BOOL, 3);
+    CHECK(b, "scatter rows C1", OP_scatter, { x, i, updates }, 3, { attr_s("sum") }, 1, DIAG_E0315,
+          "none, add, mul");
+    CHECK(b, "scatter rows C2", OP_scatter, { x, f, updates }, 3, { set }, 1, DIAG_E0304, NULL);
+    CHECK(b, "scatter rows C3", OP_scatter, { x, i, along }, 3, { set }, 1, DIAG_E0305, NULL);
+    CHECK(b, "scatter rows C4", OP_scatter, { flags, i, some }, 3, { add }, 1, DIAG_E0304, NULL);
+    CHECK(b, "scatter rows C5", OP_scatter, { x, i, f }, 3, { set }, 1, DIAG_E0306, NULL);
+    CHECK(b, "scatter rows C5 rank", OP_scatter, { INPUT(g, DT_F32), i, f }, 3, { set }, 1,
+          DIAG_E0306, NULL);
+    CHECK(b, "scatter rows C6", OP_scatter,
+          { INPUT(g, DT_F32, 2, -1), INPUT(g, DT_I32, 2), INPUT(g, DT_F32, 2, -1) }, 3, { set }, 1,
+          DIAG_E0310, NULL);
 }
 
 static void test_reductions(void **state)

@@ -124,6 +124,35 @@ static void test_sort_worst_case(void **state)
     free(places);
 }
 
+/* ---- Scatter ---- */
+
+/* Rows in order, later ones over earlier ones; rows outside skipped; an extent that follows B. */
+static void test_scatter(void **state)
+{
+    (void)state;
+    static const int64_t index[] = { 2, 0, -1, 2, 4, 3 };
+    static const int32_t x[] = { 1, 2, 3, 4, 5, 6, 7, -8 };
+    static const int32_t u[] = { 9, -9, 5, 5, 7, 7, 2, 3, 8, 8, INT32_MIN, 2 };
+    static const int32_t want[4][8] = { { 5, 5, 3, 4, 2, 3, INT32_MIN, 2 },
+                                        { 5, 10, 3, 4, 90, -162, INT32_MIN, -16 },
+                                        { 5, 5, 3, 4, 9, 6, 7, 2 },
+                                        { 1, 2, 3, 4, 2, -9, INT32_MIN, -8 } };
+    for (int64_t mode = 0; mode < 4; mode++)
+        for (int64_t follows = 0; follows < 2; follows++) {
+            int32_t y[9] = { 0 };
+            y[8] = 77;
+            int64_t args[] = { DLRT_I32, mode, 2, follows ? 6 : 4, follows ? 2 : 0, 6, 0 };
+            dlrt_call_scatter((void *[]){ (void *)x, (void *)index, (void *)u, y }, args, 2, 0, 1);
+            assert_memory_equal(y, want[mode], sizeof want[mode]);
+            assert_int_equal(y[8], 77);
+        }
+    static const double a[] = { NAN, 1 }, b[] = { 1, NAN };
+    double y[2];
+    dlrt_call_scatter((void *[]){ (void *)a, (void *)(int64_t[]){ 0, 1 }, (void *)b, y },
+                      (int64_t[]){ DLRT_F64, 2, 1, 2, 0, 2, 0 }, 1, 0, 1);
+    assert_true(isnan(y[0]) && isnan(y[1]));
+}
+
 /* ---- Linear algebra; matrices as doubles, rounded to the dtype ---- */
 
 enum { DIM = 24 };
@@ -303,6 +332,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sort),  cmocka_unit_test(test_sort_worst_case),
+        cmocka_unit_test(test_scatter),
         cmocka_unit_test(test_solve), cmocka_unit_test(test_solve_triangle),
         cmocka_unit_test(test_qr),    cmocka_unit_test(test_triangle_and_copy),
     };
