@@ -289,16 +289,23 @@ bool checkpoint_load_weights(Engine *e, const char *path)
     return !dlrt_load(e->cx, DLRT_FILE_WEIGHTS, own) || fail_weights(e, own);
 }
 
-static bool load_one(Engine *e, const DlrtSafeFile *f, const DlrtTensor *t, const char *path)
+/* Tensor t from what the file has as `name`. */
+static bool load_one(Engine *e, const DlrtSafeFile *f, const DlrtTensor *t, const char *name,
+                     const char *path)
 {
-    const DlrtSafeTensor *s = dlrt_safe_find(f, t->name);
+    const DlrtSafeTensor *s = dlrt_safe_find(f, name);
     char why[320];
     if (!s && t->kind != DLRT_PARAM)
         return true;
     if (!s || !same_shape(s, t)) {
         uint32_t d = diag_report(e->run->cx, DIAG_E0905, 0,
                                  "%s does not have the weights that are to be loaded", path);
-        report_differences(e, f, d, false, false);
+        if (name == t->name)
+            report_differences(e, f, d, false, false);
+        else
+            diag_add(e->run->cx, d, DIAG_NOTE, 0, "`%s` %s would become `%s`, and is %s", name,
+                     shape_words(e, t->rank, t->dims), t->name,
+                     s ? shape_words(e, s->rank, s->dims) : "not there");
         return false;
     }
     size_t n = (size_t)(s->end - s->begin) / dlrt_dtype_size(s->dtype);
@@ -335,7 +342,28 @@ bool checkpoint_load_pretrained(Engine *e, const char *path, const char *fresh)
     for (uint32_t i = 0; ok && i < e->model->tensor_count; i++) {
         const DlrtTensor *t = &e->model->tensors[i];
         if (t->kind != DLRT_MOMENT && !glob_match(fresh, t->name))
-            ok = load_one(e, f, t, path);
+            ok = load_one(e, f, t, t->name, path);
+    }
+    dlrt_safe_close(f);
+    return ok;
+}
+
+bool checkpoint_load_part(Engine *e, const char *path, const char *part, const char *fresh,
+                          LocId loc)
+{
+    char why[320];
+    DlrtSafeFile *f;
+    size_t n = strlen(part);
+    if (dlrt_safe_open_path(path, why, sizeof why, &f)) {
+        diag_report(e->run->cx, DIAG_E0905, loc, "%s", why);
+        return false;
+    }
+    bool ok = true;
+    for (uint32_t i = 0; ok && i < e->model->tensor_count; i++) {
+        const DlrtTensor *t = &e->model->tensors[i];
+        bool inside = !strncmp(t->name, part, n) && t->name[n] == '.';
+        if (inside && t->kind != DLRT_MOMENT && !(fresh && glob_match(fresh, t->name)))
+            ok = load_one(e, f, t, t->name + n + 1, path);
     }
     dlrt_safe_close(f);
     return ok;

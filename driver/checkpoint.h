@@ -33,6 +33,9 @@ bool checkpoint_load_weights(Engine *e, const char *path);
 /* The recipe's `load` before training: all parameters of the file but those that `fresh` names,
  * which keep their initial values. */
 bool checkpoint_load_pretrained(Engine *e, const char *path, const char *fresh);
+/* The same for one part of the model, "policy" of "policy.*", from a file of that part alone. */
+bool checkpoint_load_part(Engine *e, const char *path, const char *part, const char *fresh,
+                          LocId loc);
 /* Names of classes kept in a file, one a line, or NULL. In the arena. */
 const char *checkpoint_classes(Engine *e, const char *path);
 

@@ -206,16 +206,23 @@ static bool refuse_foreign(const Train *t)
     return false;
 }
 
+/* A file that the recipe names lies beside the .dl file. */
+static const char *beside_file(const Engine *e, const char *path)
+{
+    bool plain = path[0] == '/' || !strcmp(e->folder, ".");
+    return plain ? path : arena_printf(e->run->arena, "%s/%s", e->folder, path);
+}
+
 static bool begin_anew(Train *t)
 {
     Engine *e = t->engine;
     const Recipe *r = &e->unit->recipe;
     t->state = (CheckpointState){ .best = NAN };
-    if (r->load) {
-        bool plain = r->load[0] == '/' || !strcmp(e->folder, ".");
-        const char *path =
-            plain ? r->load : arena_printf(e->run->arena, "%s/%s", e->folder, r->load);
-        if (!checkpoint_load_pretrained(e, path, r->fresh))
+    if (r->load && !checkpoint_load_pretrained(e, beside_file(e, r->load), r->fresh))
+        return false;
+    for (uint32_t i = 0; i < r->part_loads.n; i++) {
+        const PartLoad *p = &r->part_loads.at[i];
+        if (!checkpoint_load_part(e, beside_file(e, p->path), p->part, r->fresh, p->loc))
             return false;
     }
     const char *weights = option_value(&e->run->options, OPT_WEIGHTS, NULL);

@@ -133,6 +133,36 @@ static bool get_bool(RecipeReader *q, const char *key, bool *out)
     return true;
 }
 
+static bool has_part(const Elab *e, const char *part)
+{
+    size_t n = strlen(part);
+    for (uint32_t i = 0; i < e->u->tensors.n; i++)
+        if (!strncmp(e->u->tensors.at[i].name, part, n) && e->u->tensors.at[i].name[n] == '.')
+            return true;
+    return false;
+}
+
+/* load["policy"] = "sft.safetensors"; asked when all tensors are known. */
+static bool get_part_loads(RecipeReader *q)
+{
+    for (uint32_t i = 0; i < q->entries.n; i++) {
+        const AstEntry *entry = q->entries.at[i];
+        if (entry->kind != AST_ENTRY_SET || !entry->glob.text || strcmp(entry->name.text, "load"))
+            continue;
+        Val v = eval_static(q->e, entry->value, q->scope);
+        if (v.kind != VAL_STRING)
+            return fail_value(q, entry, "a string", v);
+        PartLoad load = { entry->glob.text, v.string.text, entry->loc };
+        if (!has_part(q->e, load.part)) {
+            diag_report(q->e->cx, DIAG_E0418, entry->loc, "%s has no part `%s` with parameters",
+                        q->e->u->name, load.part);
+            return false;
+        }
+        vec_push(q->e->a, &q->r->part_loads, load);
+    }
+    return true;
+}
+
 static const AstExpr *form(const AstEntry *entry, const char *name)
 {
     const AstExpr *x = entry->value;
@@ -227,9 +257,10 @@ static bool check_keys(RecipeReader *q)
                 diag_report(q->e->cx, DIAG_E0406, entry->loc, "`%s` is given twice", name);
                 ok = false;
             }
-        if (entry->glob.text && strcmp(name, "optimizer")) {
+        bool parts = name && (!strcmp(name, "optimizer") || !strcmp(name, "load"));
+        if (entry->glob.text && !parts) {
             unsupported(q->e, entry->loc,
-                        arena_printf(q->e->a, "`%s` for a part of the model", name));
+                        arena_printf(q->e->a, "`%s` for a part of the model", name ? name : ""));
             ok = false;
         }
         bool later = name && (!strcmp(name, "ema") || !strcmp(name, "report"));
@@ -420,7 +451,7 @@ bool recipe_elaborate(Elab *e, const AstTrain *train, LocId loc)
     if (e->data_failed)
         return false;
     find_statistics(e);
-    if (!ok || !build_updates(&q))
+    if (!ok || !build_updates(&q) || !get_part_loads(&q))
         return false;
     ok = eval_elaborate(e, e->losses.at[0]);
     for (uint32_t i = 0; i < q.entries.n; i++)

@@ -83,6 +83,12 @@ typedef struct {
                              constant */
 } Update;
 
+/* load["policy"] = "sft.safetensors": the tensors of a part, from a file of that part's model. */
+typedef struct {
+    const char *part, *path;
+    LocId loc;
+} PartLoad;
+
 typedef struct {
     bool present; /* the file has a train block for this model */
     const char *name;
@@ -93,6 +99,7 @@ typedef struct {
     int64_t accumulate;
     const char *params; /* glob, or NULL for all */
     const char *load, *fresh;
+    VEC(PartLoad) part_loads;
     const char *checkpoint_path; /* NULL: ./NAME.safetensors */
     int64_t checkpoint_steps, checkpoint_epochs;
     const char *early_stop_metric;

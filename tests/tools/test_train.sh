@@ -100,4 +100,23 @@ expect 0 '' "$DLRUN" train second.dl -q --require 'slope>2.999' --require 'offse
 sed 's/fresh = "b";//' second.dl >third.dl
 expect 0 '' "$DLRUN" train third.dl -q --require 'slope>2.999' --require 'offset<-1.999'
 expect 3 'E0905' "$DLRUN" train third.dl -q -w net.3
+# One part alone, from a file of its own model.
+{ sed '/^train/,$d' line.dl; cat <<'END'
+model Two {
+  layer first = Line
+  layer second = Line
+  fn loss(x: f32[B], y: f32[B]) -> f32 { mean((second.at(x) - y)^2) + 0*mean(first.at(x)) }
+}
+train Two on points.all {
+  batch = 4; steps = 1; optimizer = gd(lr=1e-9); load["second"] = "line.safetensors"
+  metric slope = second.w
+  metric other = first.w
+}
+END
+} >two.dl
+expect 0 '' "$DLRUN" train two.dl -q --require 'slope>2.999' --require 'other==0'
+sed 's/load."second"./load["secnd"]/' two.dl >part.dl
+expect 1 'E0418.*secnd' "$DLRUN" train part.dl -q
+sed 's/line.safetensors/two.safetensors/' two.dl >part.dl
+expect 3 'E0905.*would become|E0905' "$DLRUN" train part.dl -q --fresh
 echo ok
