@@ -73,9 +73,10 @@ struct AstType {
     AstType *element; /* LIST; else NULL */
 };
 
-/* name: type = value */
+/* name as "its name elsewhere": type = value */
 typedef struct {
     AstName name;
+    AstString as; /* what files and generated headers call it; text NULL when not written */
     AstType *type;
     AstExpr *value; /* default, or NULL */
     LocId loc;
@@ -83,6 +84,7 @@ typedef struct {
 
 typedef struct {
     AstName name; /* text NULL when not written */
+    AstString as; /* likewise */
     AstType *type;
     LocId loc;
 } AstResult;

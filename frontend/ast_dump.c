@@ -165,6 +165,7 @@ static void dump_params(Dump *d, const AstParam *params, uint32_t n)
     for (uint32_t i = 0; i < n; i++) {
         node(d, params[i].value ? "param =" : "param", params[i].name.text);
         d->depth++;
+        string(d, "as", &params[i].as);
         dump_type(d, params[i].type);
         if (params[i].value)
             dump_expr(d, params[i].value);
@@ -179,6 +180,7 @@ static void dump_fn(Dump *d, const AstFn *fn)
     dump_params(d, fn->sig.params, fn->sig.n_params);
     for (uint32_t i = 0; i < fn->sig.n_results; i++) {
         node(d, "result", fn->sig.results[i].name.text);
+        string(d, "as", &fn->sig.results[i].as);
         dump_type(d, fn->sig.results[i].type);
     }
     dump_exprs(d, "where", fn->sig.wheres, fn->sig.n_wheres);

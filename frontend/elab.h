@@ -330,6 +330,12 @@ Val tensor_matmul(Elab *e, Val a, Val b, LocId loc, LocId a_loc, LocId b_loc);
 Val tensor_cast(Elab *e, Val x, Dtype dtype, LocId loc);
 bool number_fits(Val v, Dtype dtype);
 
+/* ---- elab_literal.c ---- */
+
+/* A constant tensor from a list of numbers or of equal lists. Lists that do not fit are reported.
+ */
+Val list_tensor(Elab *e, Val list, Dtype t, LocId loc);
+
 /* ---- elab_type.c ---- */
 
 Dtype dtype_of_name(Elab *e, const char *name); /* DT_COUNT: none. Minds the f64 switch */

@@ -257,8 +257,9 @@ Val entry_input(Elab *e, const AstParam *p, const AstFn *fn, Scope *s)
     if (!input_shape(e, p, s, &shape) || !declare_stats(e, p->name.text, t, &shape, p->loc))
         return val_error();
     set_loc(e, p->loc);
-    NodeId x = graph_input(
-        e->g, (Input){ .name = p->name.text, .dtype = t, .shape = shape, .loc = p->loc });
+    const char *name = p->as.text ? p->as.text : p->name.text;
+    NodeId x =
+        graph_input(e->g, (Input){ .name = name, .dtype = t, .shape = shape, .loc = p->loc });
     return val_node(standardized(e, p->name.text, x));
 }
 
@@ -326,7 +327,8 @@ static bool export_body(Elab *e, void *user)
         NodeId x = entry_result(e, part, r ? r->type : NULL, fn->loc);
         if (x == NODE_NONE)
             return false;
-        const char *name = r && r->name.text ? r->name.text
+        const char *name = r && r->as.text     ? r->as.text
+                           : r && r->name.text ? r->name.text
                            : n == 1          ? fn->name.text
                                              : arena_printf(e->a, "%s_%u", fn->name.text, i);
         graph_output(e->g, name, x, -1);

@@ -404,6 +404,8 @@ Val tensor_cast(Elab *e, Val x, Dtype t, LocId loc)
         return x;
     if (val_is_number(x) && !dtype_is_float(t) && t != DT_BOOL) /* i32(2.7) is 2, as for tensors */
         return val_node(b_const(e->g, t, trunc(val_double(x))));
+    if (x.kind == VAL_LIST)
+        return list_tensor(e, x, t, loc);
     if (x.kind == VAL_BOOL)
         return val_node(b_const(e->g, t, x.b));
     if (val_is_number(x) || x.kind == VAL_DIM)

@@ -206,8 +206,11 @@ static void format_results(Format *f, const AstSig *sig)
     for (uint32_t i = 0; i < sig->n_results; i++) {
         if (i)
             format_comma(f, sig->results[i - 1].loc, sig->results[i].loc);
-        if (sig->results[i].name.text)
-            doc_text(f->doc, arena_printf(f->doc->a, "%s: ", sig->results[i].name.text));
+        if (sig->results[i].name.text) {
+            doc_text(f->doc, sig->results[i].name.text);
+            format_as(f, &sig->results[i].as);
+            doc_text(f->doc, ": ");
+        }
         format_type(f, sig->results[i].type);
     }
     if (parens)
@@ -250,14 +253,6 @@ static void format_const(Format *f, const AstConst *c)
     }
     doc_text(f->doc, " = ");
     format_expr(f, c->value);
-}
-
-static void format_as(Format *f, const AstString *as)
-{
-    if (!as->text)
-        return;
-    doc_text(f->doc, " as ");
-    format_string(f, as);
 }
 
 /* Blanks that align the types and values of consecutive params. */

@@ -44,6 +44,7 @@ void format_index(Format *f, const AstIndex *items, uint32_t n);
 void format_inits(Format *f, const AstInit *inits, uint32_t n);
 void format_string(Format *f, const AstString *s);
 void format_type(Format *f, const AstType *type);
+void format_as(Format *f, const AstString *as); /* ` as "name"`, when written */
 void format_params(Format *f, const AstParam *params, uint32_t n);
 /* { .. }, not a group of its own. */
 void format_block(Format *f, const AstBlock *block);

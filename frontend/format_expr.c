@@ -324,6 +324,14 @@ void format_type(Format *f, const AstType *type)
     }
 }
 
+void format_as(Format *f, const AstString *as)
+{
+    if (!as->text)
+        return;
+    doc_text(f->doc, " as ");
+    format_string(f, as);
+}
+
 void format_params(Format *f, const AstParam *params, uint32_t n)
 {
     format_open_bracket(f, "(");
@@ -331,6 +339,7 @@ void format_params(Format *f, const AstParam *params, uint32_t n)
         if (i)
             format_comma(f, params[i - 1].loc, params[i].loc);
         doc_text(f->doc, params[i].name.text);
+        format_as(f, &params[i].as);
         doc_text(f->doc, ": ");
         format_type(f, params[i].type);
         if (params[i].value) {

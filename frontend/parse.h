@@ -81,6 +81,7 @@ bool parse_expect(Parser *p, TokenKind kind, const char *what);
 bool parse_expect_word(Parser *p, Keyword word);
 AstName parse_name(Parser *p, const char *what);
 AstString parse_string(Parser *p, const char *what);
+AstString parse_as(Parser *p); /* ["as" STR] */
 /* Takes the bracket that closes the one at `open`, or fails and points at it. `what`: what else
  * could stand here, or NULL. */
 bool parse_close(Parser *p, TokenKind kind, LocId open, const char *what);

@@ -5,10 +5,10 @@
 
 /* ---- Members of layers ---- */
 
-static AstString parse_as(Parser *p)
+AstString parse_as(Parser *p)
 {
     if (parse_accept_word(p, KW_as))
-        return parse_string(p, "a path segment, a string");
+        return parse_string(p, "a name in quotes");
     return (AstString){ 0 };
 }
 

@@ -69,6 +69,7 @@ static AstParam parse_param(Parser *p)
 {
     const Token *t = peek(p);
     AstParam param = { .name = parse_name(p, "the name of an argument") };
+    param.as = parse_as(p);
     if (!p->panic && !at(p, TOK_COLON)) {
         uint32_t d = parse_expected(p, "`:` and a type");
         if (at(p, TOK_ID) && param.name.text)
@@ -111,9 +112,11 @@ static AstResult parse_result(Parser *p, bool may_have_name)
 {
     const Token *t = peek(p);
     AstResult result = { 0 };
-    if (may_have_name && at(p, TOK_ID) && peek_second(p)->kind == TOK_COLON) {
+    bool named = peek_second(p)->kind == TOK_COLON || token_is(p, peek_second(p), KW_as);
+    if (may_have_name && at(p, TOK_ID) && named) {
         result.name = parse_name(p, "a name");
-        parse_advance(p);
+        result.as = parse_as(p);
+        parse_expect(p, TOK_COLON, "`:` and a type");
     }
     result.type = parse_type(p);
     result.loc = parse_since(p, t->begin);
