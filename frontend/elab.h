@@ -139,6 +139,8 @@ struct Module {
     Scope *scope;
     bool is_std;
     bool loading;
+    struct OnnxWeights *weights; /* of an ONNX file: the elements of its tensors; else NULL */
+    const char *until;           /* and where the file was cut, or NULL */
 };
 
 /* ---- Functions and layers ---- */
@@ -494,6 +496,8 @@ bool data_check(Elab *e, const DataView *view, const AstFn *loss, LocId loc);
 /* ---- elab_load.c ---- */
 
 Module *module_import(Elab *e, Module *from, const AstString *path);
+/* The model of an ONNX module, cut at a value or node `until` (NULL: whole). */
+Val module_model(Elab *e, Module *m, const char *until, LocId loc);
 AstExpr *parse_value(Elab *e, const char *origin, const char *text);
 
 #endif

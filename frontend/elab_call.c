@@ -406,6 +406,19 @@ static bool lacks_argument(const LayerVal *l)
     return l->args.n < required;
 }
 
+/* Net() and Net(until="/name") of an imported ONNX file: its model, a layer. */
+static Val apply_onnx(Elab *e, Val f, const Args *args, LocId loc)
+{
+    if (!args->n)
+        return module_model(e, f.module, NULL, loc);
+    const Arg *a = &args->at[0];
+    if (args->n == 1 && a->name && !strcmp(a->name, "until") && a->val.kind == VAL_STRING)
+        return module_model(e, f.module, a->val.string.text, loc);
+    diag_report(e->cx, DIAG_E0404, loc_here(e, loc),
+                "a model from an ONNX file takes one argument: until=\"NAME\"");
+    return val_error();
+}
+
 Val apply(Elab *e, Val f, const Args *args, const AstExpr *site, LocId loc)
 {
     switch (f.kind) {
@@ -427,6 +440,10 @@ Val apply(Elab *e, Val f, const Args *args, const AstExpr *site, LocId loc)
         return i ? instance_call(e, (Val){ .kind = VAL_INSTANCE, .instance = i }, args, loc)
                  : val_error();
     }
+    case VAL_MODULE:
+        if (f.module->weights)
+            return apply_onnx(e, f, args, loc);
+        break;
     case VAL_ERROR: return f;
     case VAL_NONE:
     case VAL_INT:
@@ -440,7 +457,6 @@ Val apply(Elab *e, Val f, const Args *args, const AstExpr *site, LocId loc)
     case VAL_RANGE:
     case VAL_TENSOR:
     case VAL_STORED:
-    case VAL_MODULE:
     case VAL_DATA: break;
     }
     report_kind(e, loc, "a function or layer", f);

@@ -418,6 +418,8 @@ static bool init_body(Elab *e, void *user)
     (void)user;
     e->training = true;
     for (uint32_t i = 0; i < e->u->tensors.n; i++) {
+        if (e->u->tensors.at[i].data) /* written from its file */
+            continue;
         NodeId x = init_node(e, i);
         if (x == NODE_NONE)
             return false;

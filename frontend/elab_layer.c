@@ -7,6 +7,7 @@
  * is numbered by its place among the mentions of that layer in its owner's text, so that its path
  * depends on nothing else. */
 #include "frontend/elab.h"
+#include "frontend/onnx/onnx.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -198,6 +199,8 @@ static bool build_tensor(Elab *e, Instance *i, const AstMember *m)
                                : is_param ? TENSOR_PARAM
                                           : TENSOR_STATE,
                                dtype, &shape, init, i->moment_of, loc_here(e, m->param.name.loc));
+    if (i->module->weights)
+        e->u->tensors.at[known].data = onnx_weight(i->module->weights, segment, &e->u->tensors.at[known].data_dtype);
     return bind_member(e, i, &m->param.name, (Val){ .kind = VAL_STORED, .i = known });
 }
 

@@ -1,6 +1,7 @@
 /* elab_load.c: from a path to a Unit: files and imports, the standard library, which model, which
  * entries. */
 #include "frontend/elab.h"
+#include "frontend/onnx/onnx.h"
 #include "frontend/std_text.h"
 
 #include <errno.h>
@@ -67,10 +68,50 @@ static bool load_std(Elab *e)
     return true;
 }
 
+static bool is_onnx(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && !strcmp(dot, ".onnx");
+}
+
+/* The model of an ONNX file, up to a value or node of it, as a module of its own. */
+static Module *load_onnx(Elab *e, const char *path, const char *until)
+{
+    for (uint32_t i = 0; i < e->modules.n; i++) {
+        Module *m = e->modules.at[i];
+        if (!strcmp(m->path, path) && m->weights &&
+            (until ? m->until && !strcmp(m->until, until) : !m->until))
+            return m;
+    }
+    OnnxWeights *weights;
+    const char *text = onnx_import(e, path, until, &weights);
+    if (!text)
+        return NULL;
+    uint32_t source = compiler_add_source(e->cx, path, text, strlen(text));
+    Module *m = module_of(e, source, arena_strndup(e->a, path, strlen(path)), false);
+    if (!m)
+        return NULL;
+    m->weights = weights;
+    m->until = until;
+    vec_push(e->a, &e->modules, m);
+    return m;
+}
+
+Val module_model(Elab *e, Module *m, const char *until, LocId loc)
+{
+    Module *part = until ? load_onnx(e, m->path, until) : m;
+    if (!part)
+        return val_error();
+    (void)loc;
+    return module_lookup(e, part, part->file->items[0]->layer.name.text);
+}
+
 static Module *load_path(Elab *e, const char *path, LocId loc)
 {
     char *text;
     size_t size;
+    if (is_onnx(path))
+        return load_onnx(e, path, NULL);
     for (uint32_t i = 0; i < e->modules.n; i++)
         if (!strcmp(e->modules.at[i]->path, path)) {
             if (!e->modules.at[i]->loading)
@@ -96,11 +137,6 @@ Module *module_import(Elab *e, Module *from, const AstString *path)
 {
     if (!path->text)
         return NULL;
-    const char *dot = strrchr(path->text, '.');
-    if (dot && !strcmp(dot, ".onnx")) {
-        unsupported(e, path->loc, "import of an ONNX file");
-        return NULL;
-    }
     const char *slash = strrchr(from->path, '/');
     const char *full =
         *path->text == '/' || !slash
@@ -305,32 +341,40 @@ static bool check_defines(Elab *e, const AstLayer *model)
     return ok;
 }
 
+/* What stands before any module is read: an ONNX file is translated by the elaborator itself. */
+static bool prepare(Elab *e, Compiler *cx, const FrontendOptions *options)
+{
+    static const FrontendOptions none;
+    *e = (Elab){ .cx = cx, .a = cx->arena, .options = options ? options : &none, .loops = "" };
+    e->u = unit_new(cx, "");
+    e->g = e->scratch = graph_new(e->u, "scratch", 0);
+    return load_std(e);
+}
+
 static Unit *load(Elab *e, Module *m)
 {
     const AstItem *train, *model;
-    if (!m || !load_std(e))
+    if (!m)
         return NULL;
     e->main = m;
     if (!(model = choose(e, m, &train)))
         return NULL;
-    e->u = unit_new(e->cx, model->layer.name.text);
-    e->g = e->scratch = graph_new(e->u, "scratch", 0);
-    e->loops = "";
+    e->u->name = model->layer.name.text;
     bool ok = elaborate(e, model, train) && check_defines(e, &model->layer);
     return ok && !e->cx->errors ? e->u : NULL;
 }
 
-static const FrontendOptions no_options;
-
 Unit *frontend_load(Compiler *cx, const char *path, const FrontendOptions *options)
 {
-    Elab e = { .cx = cx, .a = cx->arena, .options = options ? options : &no_options };
-    return load(&e, load_path(&e, path, 0));
+    Elab e;
+    return prepare(&e, cx, options) ? load(&e, load_path(&e, path, 0)) : NULL;
 }
 
 Unit *frontend_load_source(Compiler *cx, uint32_t source, const FrontendOptions *options)
 {
-    Elab e = { .cx = cx, .a = cx->arena, .options = options ? options : &no_options };
+    Elab e;
+    if (!prepare(&e, cx, options))
+        return NULL;
     Module *m = module_of(&e, source, cx->sources.at[source].path, false);
     if (m)
         vec_push(cx->arena, &e.modules, m);

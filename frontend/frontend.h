@@ -9,6 +9,14 @@ typedef struct {
     const char *name, *value;
 } FrontendSetting;
 
+/* An array at hand: what an input will be given. */
+typedef struct {
+    Dtype dtype;
+    uint32_t rank;
+    int64_t dim[MAX_RANK];
+    const void *data; /* row-major */
+} FrontendValue;
+
 /* What a field of a data source is, one item of it. */
 typedef struct {
     const char *name;
@@ -31,6 +39,10 @@ typedef struct {
      * without reading it whole: the number of fields (at most max), or -1. NULL: nobody knows, and
      * entries of `map` stages over files are left out. */
     int (*probe)(void *user, const DataSource *source, FrontendField *fields, int max);
+    /* The array that an input of an ONNX model will be given, as far as it is known already: its
+     * dims, and its elements where a shape follows from them. out_value may be NULL. NULL: nobody
+     * knows. */
+    bool (*known)(void *user, const char *input, FrontendValue *out_value);
     void *user;
 } FrontendOptions;
 

@@ -24,6 +24,8 @@ typedef struct {
     Shape shape; /* never depends on B */
     int32_t owner; /* moments: the parameter they belong to, else -1 */
     bool trained;
+    const void *data; /* its start value, from a file that is mapped, or NULL: `init` has it */
+    Dtype data_dtype; /* of data */
     LocId loc;
 } Tensor;
 

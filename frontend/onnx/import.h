@@ -1,0 +1,218 @@
+/* import.h: an ONNX graph as the text of a .dl model.
+ *
+ *   nodes in order --mapping--> `name = expression`, one line per ONNX value
+ *                                  |
+ *                                  +--> evaluated at once in a scratch graph: dtype, shape, and the
+ *                                       elements where they are known
+ *
+ * A mapping (ops.def: a template, or a function in map_*.c) reads what is known of its node's
+ * inputs, and writes expressions of the language. Nothing of the scratch graph is kept: the lines
+ * that the outputs need become a model, which is elaborated like any other.
+ *
+ *   import.c        the walk over the graph       import_value.c  values and their text
+ *   import_node.c   one node: row, attributes     import_known.c  elements known at compile time
+ *   import_text.c   templates, and the model      ops.def, map_*.c  the operators */
+#ifndef DLCC_FRONTEND_ONNX_IMPORT_H
+#define DLCC_FRONTEND_ONNX_IMPORT_H
+#include "frontend/elab.h"
+#include "frontend/onnx/file.h"
+
+typedef struct Import Import;
+typedef struct OnnxNode OnnxNode;
+
+typedef enum {
+    VALUE_MISSING, /* follows from a node that could not be translated */
+    VALUE_NODE,    /* a line of the text, or a graph input */
+    VALUE_WEIGHT,  /* an initializer; declared when a mapping first uses it as a tensor */
+    VALUE_KNOWN,   /* elements known now; written out where it is used */
+} ValueKind;
+
+typedef struct {
+    const char *name;  /* in the file */
+    const char *ident; /* in the text; NULL until declared */
+    ValueKind kind;
+    Val val;                /* in the scratch graph */
+    const OnnxTensor *data; /* WEIGHT, KNOWN */
+    uint32_t line;          /* NODE: the line that defines it, or LINE_NONE */
+    int32_t input;          /* graph input number, or -1 */
+    bool is_state;          /* WEIGHT: declared as state */
+} OnnxValue;
+
+enum { LINE_NONE = UINT32_MAX, ONNX_MAX_INTS = 4096 };
+
+/* Integers known at compile time: a shape, axes, a split. */
+typedef struct {
+    uint32_t n;
+    const int64_t *at;
+} Ints;
+
+/* A mapping that needs more than a template. False: reported, or noted as unsupported. */
+typedef bool OnnxMap(OnnxNode *q);
+
+typedef enum {
+    ROW_WIDE = 1,  /* f16 and bf16 compute in f32 and round once */
+} RowFlags;
+
+/* How one operator is said, from one opset on. */
+typedef struct {
+    const char *op;     /* "Conv"; "com.microsoft::BiasGelu" */
+    int since;          /* first opset of the domain with this meaning */
+    const char *text;   /* a template, or NULL */
+    OnnxMap *map;       /* or this */
+    unsigned flags;
+} OnnxRow;
+
+extern const OnnxRow onnx_rows[];
+extern const uint32_t onnx_row_count;
+
+/* ---- What a mapping may ask of its node (import_node.c) ---- */
+
+bool node_has(OnnxNode *q, uint32_t input);   /* given, and not the empty name */
+uint32_t node_inputs(OnnxNode *q);            /* trailing absent ones not counted */
+uint32_t node_outputs(OnnxNode *q);
+bool node_wants(OnnxNode *q, uint32_t output); /* it has a name */
+int64_t node_version(const OnnxNode *q);      /* opset of the node's domain */
+Dtype node_dtype(OnnxNode *q, uint32_t input);
+const Shape *node_shape(OnnxNode *q, uint32_t input);
+/* The input as text: an identifier, or a literal in parentheses of its own. NULL: missing, and the
+ * mapping should give up silently. */
+const char *node_arg(OnnxNode *q, uint32_t input);
+/* The same; a weight is declared as state, which is not trained: running statistics. */
+const char *node_state(OnnxNode *q, uint32_t input);
+/* Elements known at compile time. False: reported, or the import starts anew with the value of a
+ * graph input. */
+bool node_ints(OnnxNode *q, uint32_t input, Ints *out);
+bool node_numbers(OnnxNode *q, uint32_t input, uint32_t *out_n, const double **out_at);
+bool node_number(OnnxNode *q, uint32_t input, double *out);
+bool node_is_known(OnnxNode *q, uint32_t input);
+
+bool attribute_has(const OnnxNode *q, const char *name);
+int64_t attribute_int(const OnnxNode *q, const char *name, int64_t otherwise);
+double attribute_float(const OnnxNode *q, const char *name, double otherwise);
+const char *attribute_string(OnnxNode *q, const char *name, const char *otherwise);
+bool attribute_ints(OnnxNode *q, const char *name, Ints *out); /* false: not there; out is empty */
+bool attribute_floats(OnnxNode *q, const char *name, uint32_t *out_n, const double **out_at);
+bool attribute_strings(OnnxNode *q, const char *name, uint32_t *out_n, const char *const **out_at);
+const Onnx__TensorProto *attribute_tensor(const OnnxNode *q, const char *name);
+
+/* Axes may be negative, and an attribute (before `since`) or an input. The result is within
+ * 0 .. rank-1, sorted as given. absent: *out_n is 0. */
+bool node_axes(OnnxNode *q, const char *attr, uint32_t input, uint32_t rank, Ints *out);
+bool node_axis(OnnxNode *q, int64_t axis, uint32_t rank, int64_t *out);
+
+/* ---- What it writes (import_text.c) ---- */
+
+/* `output = expression`. False: the expression was refused, which is reported. */
+bool node_let(OnnxNode *q, uint32_t output, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* An intermediate value; its identifier, or NULL. */
+const char *node_tmp(OnnxNode *q, const char *hint, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* What is known of an intermediate value. */
+const Shape *tmp_shape(OnnxNode *q, const char *ident);
+Dtype tmp_dtype(OnnxNode *q, const char *ident);
+/* Output is the same value as an input. */
+bool node_alias(OnnxNode *q, uint32_t output, uint32_t input);
+/* Output is a constant. Elements are copied. */
+bool node_known(OnnxNode *q, uint32_t output, Dtype dtype, const Shape *shape, const void *elements);
+bool node_known_ints(OnnxNode *q, uint32_t output, const int64_t *at, uint32_t n);
+/* Translates a list of nodes in place, as a function's body: see import_function.c. */
+
+/* Notes that this node cannot be translated, and why; false. */
+bool node_unsupported(OnnxNode *q, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The file contradicts the standard at this node: E0721; false. */
+bool node_wrong(OnnxNode *q, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+const char *text_printf(OnnxNode *q, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+const char *text_ints(OnnxNode *q, const int64_t *at, uint32_t n); /* "[1, -1]" */
+const char *text_dims(OnnxNode *q, const Shape *s);                /* "[B, 3, 2*B]" */
+const char *text_float(OnnxNode *q, double v); /* shortest that reads back as the same f32 or f64 */
+
+/* ---- The whole ---- */
+
+typedef enum { LINE_LET, LINE_PARAM, LINE_STATE } LineKind;
+
+/* A line of the model to be written. */
+typedef struct {
+    LineKind kind;
+    const char *text;
+    const uint32_t *needs; /* lines this one reads */
+    uint32_t n_needs;
+    OnnxValue *weight;     /* PARAM, STATE */
+    bool live;
+} Line;
+
+/* Names of one function's body; values of the model itself stand in the outermost. */
+typedef struct {
+    uint32_t *buckets, n_buckets; /* of value number + 1; by interned name */
+    VEC(OnnxValue *) values;
+    const Onnx__FunctionProto *function; /* whose body this is, or NULL */
+    OnnxNode *caller;                    /* the node that stands for it */
+    uint32_t depth;
+} Names;
+
+typedef struct {
+    const char *op, *why, *first; /* first: the node's name */
+    uint32_t count;
+} Refusal;
+
+struct Import {
+    Elab *e;
+    Arena *a;
+    OnnxFile *file;
+    const Onnx__ModelProto *model;
+    const char *path, *until;
+    const char *model_name;    /* an identifier */
+    Graph *g;          /* scratch */
+    Scope *scope;      /* identifiers of the text, with their values in g */
+    Names *names;
+    VEC(Line) lines;
+    VEC(Refusal) refusals;
+    VEC(const char *) taken;   /* identifiers */
+    VEC(OnnxValue *) inputs, outputs;
+    uint8_t *fixed;            /* graph inputs taken by their values */
+    const char *batch;         /* the name of the batch dim, or NULL */
+    const char *batch_ident;   /* and in the text */
+    int64_t batch_max;
+    bool static_batch;         /* the batch is a number: something needed it */
+    bool again;                /* start anew: `fixed` or `static_batch` has changed */
+    bool stopped;              /* the value or node `until` is reached */
+};
+
+struct OnnxNode {
+    Import *im;
+    const Onnx__NodeProto *proto;
+    const OnnxRow *row;
+    Names *scope;         /* of the body it stands in */
+    Dtype narrow;         /* the 16-bit float its inputs had, when the row is wide; else DT_COUNT */
+    VEC(uint32_t) needs;  /* lines its expressions may read */
+    bool failed;
+};
+
+OnnxValue *names_find(Import *im, Names *n, const char *name); /* NULL: none */
+OnnxValue *names_add(Import *im, Names *n, const char *name);
+OnnxValue *node_value(OnnxNode *q, uint32_t input);            /* reports a name nobody gives */
+const char *import_ident(Import *im, const char *name);        /* new, valid, meant for `name` */
+uint32_t import_line(Import *im, LineKind kind, OnnxNode *q, const char *text);
+const char *import_string(Arena *a, const char *s); /* s as it stands in a string literal */
+/* Evaluates an expression of the text in the scratch graph. */
+Val import_eval(Import *im, OnnxNode *q, const char *text);
+/* The value as text, declared when need be. */
+const char *value_text(OnnxNode *q, OnnxValue *v, bool as_state);
+bool value_elements(Import *im, const OnnxValue *v, OnnxTensor *out);
+const char *value_literal(Import *im, const OnnxTensor *t, uint32_t max); /* NULL: longer */
+/* Gives a weight or known value its node: folded, or standing as an input does. */
+void import_constant(Import *im, OnnxValue *v);
+bool import_template(OnnxNode *q, const char *text);
+bool import_nodes(Import *im, Names *names, Onnx__NodeProto *const *nodes, size_t n);
+const Onnx__AttributeProto *node_attr(const OnnxNode *q, const char *name);
+const char *node_title(OnnxNode *q); /* "node `conv1` (Conv)" */
+/* The text of the model, when all nodes are done. */
+const char *import_model_text(Import *im);
+/* Declares the graph's inputs: their dims, and which is the batch. */
+bool import_inputs(Import *im);
+/* The body of a function in place of its node. */
+bool import_call(OnnxNode *q, const Onnx__FunctionProto *f);
+
+#endif

@@ -1,0 +1,186 @@
+/* import_input.c: the inputs of the graph, and what their dims are.
+ *
+ * A dim without a number is the batch when it is the first of the first input that has such a one;
+ * the same name elsewhere is the same dim. Others come from -D NAME=.., or from the arrays that are
+ * at hand. */
+#include "frontend/name.h"
+#include "frontend/onnx/import.h"
+
+#include <string.h>
+
+typedef struct {
+    Import *im;
+    const Onnx__ValueInfoProto *info;
+    const char *name;
+    FrontendValue given; /* what is at hand, when has_given */
+    bool has_given;
+} GraphInput;
+
+static bool input_fail(GraphInput *q, const char *what)
+{
+    diag_report(q->im->e->cx, DIAG_E0722, onnx_loc(q->im->file), "the input `%s` %s",
+                onnx_escape(q->im->a, q->name), what);
+    return false;
+}
+
+/* The name of a dim that is not a number: its own, or made from its place. */
+static const char *dim_name(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d, uint32_t axis)
+{
+    if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && *d->dim_param)
+        return d->dim_param;
+    return axis ? arena_printf(q->im->a, "%s_%u", q->name, axis) : "B";
+}
+
+static bool defined(GraphInput *q, const char *name, int64_t *out)
+{
+    const FrontendSetting *d = find_define(q->im->e, name);
+    if (!d)
+        return false;
+    Val v = define_value(q->im->e, d);
+    *out = v.kind == VAL_INT ? v.i : -1;
+    return true;
+}
+
+static bool is_batch(GraphInput *q, const char *name, uint32_t axis)
+{
+    Import *im = q->im;
+    if (!im->batch && axis == 0 && !im->static_batch)
+        im->batch = name;
+    return im->batch && !strcmp(im->batch, name);
+}
+
+static bool input_dim(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d, uint32_t axis,
+                      Dim *out)
+{
+    Import *im = q->im;
+    if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE &&
+        d->dim_value >= 0) {
+        *out = dim_of(d->dim_value);
+        return true;
+    }
+    const char *name = dim_name(q, d, axis);
+    bool has_array = q->has_given && axis < q->given.rank;
+    int64_t n = has_array ? q->given.dim[axis] : -1;
+    bool known = defined(q, name, &n) || has_array;
+    if (is_batch(q, name, axis)) {
+        int64_t most = known ? n : 1;
+        if (!im->static_batch && has_array && most > 64)
+            most = 64;
+        if (most < 1 || most > INT32_MAX)
+            return input_fail(q, "has a batch that is not a whole number above 0");
+        im->batch_max = im->g->batch_max = most;
+        *out = im->static_batch ? dim_of(most) : (Dim){ most, 1 };
+        return true;
+    }
+    if (!known || n < 0) {
+        uint32_t r = diag_report(im->e->cx, DIAG_E0722, onnx_loc(im->file),
+                                 "the dim `%s` of the input `%s` is not known",
+                                 onnx_escape(im->a, name), onnx_escape(im->a, q->name));
+        diag_add(im->e->cx, r, DIAG_HELP, 0, "give it on the command line: -D %s=128",
+                 onnx_escape(im->a, name));
+        return false;
+    }
+    *out = dim_of(n);
+    return true;
+}
+
+static bool input_type(GraphInput *q, Dtype *out_dtype, Shape *out_shape)
+{
+    const Onnx__TypeProto *t = q->info->type;
+    if (!t || t->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE || !t->tensor_type) {
+        vec_push(q->im->a, &q->im->refusals,
+                 (Refusal){ "an input that is not a tensor", "no such values here",
+                            onnx_escape(q->im->a, q->name), 1 });
+        return false;
+    }
+    if (!onnx_dtype(t->tensor_type->elem_type, out_dtype)) {
+        vec_push(q->im->a, &q->im->refusals,
+                 (Refusal){ arena_printf(q->im->a, "an input of %s",
+                                         onnx_type_name(q->im->a, t->tensor_type->elem_type)),
+                            "no such numbers here", onnx_escape(q->im->a, q->name), 1 });
+        return false;
+    }
+    *out_shape = (Shape){ 0 };
+    const Onnx__TensorShapeProto *s = t->tensor_type->shape;
+    if (!s && q->has_given) {
+        for (uint32_t i = 0; i < q->given.rank; i++)
+            out_shape->dim[out_shape->rank++] = dim_of(q->given.dim[i]);
+        return true;
+    }
+    if (!s)
+        return input_fail(q, "has no shape in this file");
+    if (s->n_dim > MAX_RANK)
+        return input_fail(q, "has too many dims: at most 8");
+    for (uint32_t i = 0; i < s->n_dim; i++)
+        if (!input_dim(q, s->dim[i], i, &out_shape->dim[out_shape->rank++]))
+            return false;
+    return true;
+}
+
+/* An input taken by its value is a constant of the model. */
+static bool fixed_input(GraphInput *q, OnnxValue *v)
+{
+    OnnxTensor *t = arena_make(q->im->a, OnnxTensor);
+    *t = (OnnxTensor){ .dtype = q->given.dtype, .rank = q->given.rank, .count = 1 };
+    for (uint32_t i = 0; i < t->rank; i++) {
+        t->dim[i] = q->given.dim[i];
+        if (__builtin_mul_overflow(t->count, t->dim[i], &t->count))
+            return input_fail(q, "is too large");
+    }
+    t->bytes = (size_t)t->count * dtype_size(t->dtype);
+    t->data = q->given.data;
+    v->kind = VALUE_KNOWN;
+    v->data = t;
+    import_constant(q->im, v);
+    return true;
+}
+
+static bool import_input(Import *im, uint32_t number)
+{
+    GraphInput q = { .im = im, .info = im->model->graph->input[number] };
+    q.name = q.info->name ? q.info->name : "";
+    const FrontendOptions *o = im->e->options;
+    q.has_given = o->known && o->known(o->user, q.name, &q.given);
+    if (names_find(im, im->names, q.name))
+        return input_fail(&q, "is declared twice");
+    OnnxValue *v = names_add(im, im->names, q.name);
+    v->input = (int32_t)number;
+    if (im->fixed[number]) {
+        vec_push(im->a, &im->inputs, v);
+        return fixed_input(&q, v);
+    }
+    Dtype dtype;
+    Shape shape;
+    if (!input_type(&q, &dtype, &shape)) {
+        v->kind = VALUE_MISSING;
+        return !im->e->cx->errors;
+    }
+    v->kind = VALUE_NODE;
+    v->ident = import_ident(im, q.name);
+    v->val = val_node(graph_input(im->g, (Input){ .name = q.name, .dtype = dtype, .shape = shape }));
+    scope_bind(im->e, im->scope, v->ident, v->val, 0);
+    vec_push(im->a, &im->inputs, v);
+    return v->val.kind == VAL_TENSOR;
+}
+
+/* Old files list initializers among the inputs: those are defaults, and constants for us. */
+static bool is_initializer(const Onnx__GraphProto *g, const char *name)
+{
+    for (size_t i = 0; name && i < g->n_initializer; i++)
+        if (g->initializer[i]->name && !strcmp(g->initializer[i]->name, name))
+            return true;
+    return false;
+}
+
+bool import_inputs(Import *im)
+{
+    const Onnx__GraphProto *g = im->model->graph;
+    if (!im->static_batch)
+        im->batch = NULL;
+    for (uint32_t i = 0; i < g->n_input; i++)
+        if (!is_initializer(g, g->input[i]->name) && !import_input(im, i))
+            return false;
+    if (im->batch) /* its name in the text */
+        im->batch_ident = im->static_batch ? NULL : import_ident(im, im->batch);
+    return true;
+}

@@ -1,0 +1,29 @@
+/* map_product.c: sums of products, and division. */
+#include "frontend/onnx/map.h"
+
+/* Integers divide toward zero; the language's `/` is of floats. */
+bool map_div(OnnxNode *q)
+{
+    const char *a = node_arg(q, 0), *b = node_arg(q, 1);
+    if (!a || !b)
+        return false;
+    return dtype_is_float(node_dtype(q, 0)) ? node_let(q, 0, "%s/%s", a, b)
+                                            : node_let(q, 0, "div(%s, %s)", a, b);
+}
+
+/* alpha * A' * B' + beta * C */
+bool map_gemm(OnnxNode *q)
+{
+    const char *a = node_arg(q, 0), *b = node_arg(q, 1), *c = node_has(q, 2) ? node_arg(q, 2) : "";
+    double alpha = attribute_float(q, "alpha", 1), beta = attribute_float(q, "beta", 1);
+    if (!a || !b || !c)
+        return false;
+    const char *text = text_printf(q, attribute_int(q, "transA", 0) ? "transpose(%s)" : "%s", a);
+    text = text_printf(q, attribute_int(q, "transB", 0) ? "%s @ transpose(%s)" : "%s @ %s", text, b);
+    if (alpha != 1)
+        text = text_printf(q, "%s*(%s)", text_float(q, alpha), text);
+    if (*c && beta != 0)
+        text = beta == 1 ? text_printf(q, "%s + %s", text, c)
+                         : text_printf(q, "%s + (%s)*%s", text, text_float(q, beta), c);
+    return node_let(q, 0, "%s", text);
+}
