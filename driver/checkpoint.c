@@ -279,6 +279,8 @@ bool checkpoint_load_weights(Engine *e, const char *path)
     DlrtIo io;
     if (!given && library_weights(e, &io))
         return true; /* it began with them */
+    if (!given && engine_has_start_values(e))
+        return true;
     if (!given && access(own, F_OK)) {
         uint32_t d =
             diag_report(e->run->cx, DIAG_E0905, 0, "there are no weights: %s does not exist", own);

@@ -56,6 +56,8 @@ uint32_t engine_entry(const Engine *e, const char *name);
 /* Exports that a person may call, in the order of the file. */
 bool engine_is_export(const Engine *e, uint32_t entry);
 /* Floating-point operations of one call at the largest batch, by its kernels. */
+/* Every weight has its value already: from the model's own file, or because there are none. */
+bool engine_has_start_values(const Engine *e);
 double engine_flops(const Engine *e, uint32_t entry);
 /* Records a failure of the host library, or of the runtime (its message), as a diagnostic. */
 void engine_report_host(Engine *e, LocId loc, const HostError *error);

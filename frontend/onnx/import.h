@@ -108,6 +108,9 @@ bool node_let(OnnxNode *q, uint32_t output, const char *format, ...)
 /* An intermediate value; its identifier, or NULL. */
 const char *node_tmp(OnnxNode *q, const char *hint, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same for an expression with several results. */
+bool node_tmps(OnnxNode *q, uint32_t n, const char *const *hints, const char **out_idents,
+               const char *format, ...) __attribute__((format(printf, 5, 6)));
 /* What is known of an intermediate value. */
 const Shape *tmp_shape(OnnxNode *q, const char *ident);
 Dtype tmp_dtype(OnnxNode *q, const char *ident);
@@ -196,10 +199,11 @@ OnnxValue *node_value(OnnxNode *q, uint32_t input);            /* reports a name
 const char *import_ident(Import *im, const char *name);        /* new, valid, meant for `name` */
 uint32_t import_line(Import *im, LineKind kind, OnnxNode *q, const char *text);
 const char *import_string(Arena *a, const char *s); /* s as it stands in a string literal */
-/* Evaluates an expression of the text in the scratch graph. */
-Val import_eval(Import *im, OnnxNode *q, const char *text);
+/* Evaluates an expression of the text in the scratch graph, to n tensors. False: it is refused,
+ * which is reported of the node. */
+bool import_eval(Import *im, OnnxNode *q, const char *text, Val *out_parts, uint32_t n);
 /* The value as text, declared when need be. */
-const char *value_text(OnnxNode *q, OnnxValue *v, bool as_state);
+const char *value_expression(OnnxNode *q, OnnxValue *v, bool as_state);
 bool value_elements(Import *im, const OnnxValue *v, OnnxTensor *out);
 const char *value_literal(Import *im, const OnnxTensor *t, uint32_t max); /* NULL: longer */
 /* Gives a weight or known value its node: folded, or standing as an input does. */

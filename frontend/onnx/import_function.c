@@ -22,7 +22,7 @@ static bool bind_inputs(OnnxNode *q, const Onnx__FunctionProto *f, Names *body)
             return node_wrong(q, "the function has two inputs `%s`",
                               onnx_escape(q->im->a, f->input[i]));
         if (!v->ident && v->kind == VALUE_WEIGHT)
-            value_text(q, v, false); /* once, not in each body that reads it */
+            value_expression(q, v, false); /* once, not in each body that reads it */
         OnnxValue *own = names_add(q->im, body, f->input[i]);
         const char *name = own->name;
         *own = *v;

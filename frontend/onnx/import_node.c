@@ -1,5 +1,6 @@
 /* import_node.c: what a mapping may ask of its node: inputs, attributes, what is known of them. */
 #include "frontend/onnx/import.h"
+#include "ir/value.h"
 
 #include <math.h>
 #include <string.h>
@@ -67,7 +68,7 @@ static const char *node_read(OnnxNode *q, uint32_t i, bool as_state)
     OnnxValue *v = node_value(q, i);
     if (!v)
         return NULL;
-    const char *text = value_text(q, v, as_state);
+    const char *text = value_expression(q, v, as_state);
     Dtype t = graph_dtype(q->im->g, v->val.node);
     if (!(q->row->flags & ROW_WIDE) || (t != DT_F16 && t != DT_BF16))
         return text;

@@ -6,6 +6,7 @@
 #include "frontend/onnx/import.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,7 +81,7 @@ uint32_t import_line(Import *im, LineKind kind, OnnxNode *q, const char *text)
 }
 
 /* What went wrong in the scratch graph is said of the node, and not of the expression. */
-static Val refuse(OnnxNode *q, uint32_t diags, uint32_t errors, uint32_t warnings)
+static void refuse(OnnxNode *q, uint32_t diags, uint32_t errors, uint32_t warnings)
 {
     Compiler *cx = q->im->e->cx;
     const char *message = diags < cx->diags.n ? cx->diags.at[diags].message : "cannot be translated";
@@ -92,21 +93,27 @@ static Val refuse(OnnxNode *q, uint32_t diags, uint32_t errors, uint32_t warning
         node_unsupported(q, "%s", message);
     else
         node_wrong(q, "%s", message);
-    return val_error();
 }
 
-Val import_eval(Import *im, OnnxNode *q, const char *text)
+bool import_eval(Import *im, OnnxNode *q, const char *text, Val *out, uint32_t n)
 {
     Elab *e = im->e;
     uint32_t diags = e->cx->diags.n, errors = e->cx->errors, warnings = e->cx->warnings;
     AstExpr *x = parse_value(e, im->path, text);
-    Val v = x ? val_deref(e, eval(e, x, im->scope)) : val_error();
-    if (v.kind == VAL_DIM || val_is_number(v) || v.kind == VAL_BOOL)
-        v = val_node(val_to_tensor(e, v, DT_F32, 0));
-    if (v.kind == VAL_TENSOR && e->cx->errors == errors && !e->wants_pin)
-        return v;
+    Val v = x ? eval_multi(e, x, im->scope) : val_error();
+    bool ok = n == 1 || (v.kind == VAL_TUPLE && v.list.n >= n);
+    for (uint32_t i = 0; ok && i < n; i++) {
+        Val part = val_deref(e, v.kind == VAL_TUPLE ? v.list.at[i] : v);
+        if (part.kind == VAL_DIM || val_is_number(part) || part.kind == VAL_BOOL || part.untyped)
+            part = val_node(val_to_tensor(e, part, DT_F32, 0));
+        out[i] = part;
+        ok = part.kind == VAL_TENSOR;
+    }
+    if (ok && e->cx->errors == errors && !e->wants_pin)
+        return true;
     e->wants_pin = false;
-    return refuse(q, diags, errors, warnings);
+    refuse(q, diags, errors, warnings);
+    return false;
 }
 
 static const char *expression(OnnxNode *q, const char *format, va_list args)
@@ -118,10 +125,10 @@ static const char *expression(OnnxNode *q, const char *format, va_list args)
 static uint32_t bind_line(OnnxNode *q, const char *ident, const char *text, Val *out_v)
 {
     Import *im = q->im;
-    Val v = import_eval(im, q, text);
-    *out_v = v;
-    if (v.kind != VAL_TENSOR)
+    Val v;
+    if (!import_eval(im, q, text, &v, 1))
         return LINE_NONE;
+    *out_v = v;
     if (q->narrow != DT_COUNT && graph_dtype(im->g, v.node) == DT_F32) {
         text = arena_printf(im->a, "%s(%s)", dtype_name(q->narrow), text);
         *out_v = v = tensor_cast(im->e, v, q->narrow, 0);
@@ -209,6 +216,28 @@ const char *node_tmp(OnnxNode *q, const char *hint, const char *format, ...)
     return ident;
 }
 
+bool node_tmps(OnnxNode *q, uint32_t n, const char *const *hints, const char **out_idents,
+               const char *format, ...)
+{
+    Import *im = q->im;
+    Val parts[4];
+    va_list args;
+    va_start(args, format);
+    const char *text = q->failed ? "" : expression(q, format, args);
+    va_end(args);
+    if (q->failed || !import_eval(im, q, text, parts, n))
+        return false;
+    char *line = arena_printf(im->a, "%s", "");
+    for (uint32_t i = 0; i < n; i++) {
+        out_idents[i] = import_ident(im, text_printf(q, "%s_%s", q->proto->output[0], hints[i]));
+        scope_bind(im->e, im->scope, out_idents[i], parts[i], 0);
+        line = arena_printf(im->a, "%s%s%s", line, i ? ", " : "", out_idents[i]);
+    }
+    vec_push(im->a, &q->needs,
+             import_line(im, LINE_LET, q, arena_printf(im->a, "%s = %s", line, text)));
+    return true;
+}
+
 static NodeId tmp_node(OnnxNode *q, const char *ident)
 {
     Binding *b = scope_find_here(q->im->scope, name_of(q->im->e->cx, ident));
@@ -235,7 +264,7 @@ bool node_alias(OnnxNode *q, uint32_t output, uint32_t input)
         return false;
     const char *name = to->name;
     if (!from->ident && from->kind == VALUE_WEIGHT)
-        value_text(q, from, false);
+        value_expression(q, from, false);
     *to = *from;
     to->name = name;
     stop_at(q, to, q->proto->output[output]);
@@ -284,12 +313,13 @@ static const char *attribute_text(OnnxNode *q, const char *name, const char *oth
         node_wrong(q, "the attribute `%s` is missing", name);
         return NULL;
     }
-    switch (a->type) {
-    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT: return text_float(q, (double)a->f);
-    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS: return text_ints(q, a->ints, (uint32_t)a->n_ints);
-    case ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING: return attribute_string(q, name, "");
-    default: return text_printf(q, "%lld", (long long)a->i);
-    }
+    if (a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT)
+        return text_float(q, (double)a->f);
+    if (a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS)
+        return text_ints(q, a->ints, (uint32_t)a->n_ints);
+    if (a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING)
+        return attribute_string(q, name, "");
+    return text_printf(q, "%lld", (long long)a->i);
 }
 
 static const char *hole_text(OnnxNode *q, const char *hole, size_t n)
@@ -332,7 +362,7 @@ static void mark_live(Import *im)
     }
 }
 
-static char *type_text(Import *im, NodeId id)
+static char *node_type_text(Import *im, NodeId id)
 {
     const Shape *s = graph_shape(im->g, id);
     const char *t = dtype_name(graph_dtype(im->g, id));
@@ -375,13 +405,13 @@ static void put_signature(Import *im, Text *t, const char *const *names)
         if (v->kind != VALUE_NODE)
             continue;
         put(im, t, arena_printf(im->a, "%s%s: %s", first ? "" : ", ", named(im, v->ident, v->name),
-                                type_text(im, v->val.node)));
+                                node_type_text(im, v->val.node)));
         first = false;
     }
     put(im, t, ") -> (");
     for (uint32_t i = 0; i < im->outputs.n; i++)
         put(im, t, arena_printf(im->a, "%s%s: %s", i ? ", " : "", names[i],
-                                type_text(im, im->outputs.at[i]->val.node)));
+                                node_type_text(im, im->outputs.at[i]->val.node)));
     put(im, t, ") {\n");
 }
 
@@ -393,7 +423,7 @@ const char *import_model_text(Import *im)
     const char **results = arena_new_array(im->a, const char *, im->outputs.n + 1);
     for (uint32_t i = 0; i < im->outputs.n; i++) {
         OnnxValue *v = im->outputs.at[i];
-        results[i] = value_text(&q, v, false);
+        results[i] = value_expression(&q, v, false);
         names[i] = named(im, import_ident(im, v->name), v->name);
     }
     for (uint32_t i = 0; i < q.needs.n; i++)

@@ -254,7 +254,7 @@ static void declare_weight(Import *im, OnnxValue *v, bool as_state)
     scope_bind(im->e, im->scope, v->ident, v->val, 0);
 }
 
-const char *value_text(OnnxNode *q, OnnxValue *v, bool as_state)
+const char *value_expression(OnnxNode *q, OnnxValue *v, bool as_state)
 {
     Import *im = q->im;
     bool constant = v->kind == VALUE_KNOWN || (v->kind == VALUE_WEIGHT && !is_param(v->data));

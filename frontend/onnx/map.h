@@ -13,4 +13,12 @@
 #undef MAP
 #undef FORM
 
+/* reshape(x, dims of `to`) as an output. False for x NULL. */
+bool onnx_reshape_to(OnnxNode *q, uint32_t output, const char *x, const Shape *to);
+/* x cut along axes: x[a..b, :]. */
+const char *onnx_slice(OnnxNode *q, const char *x, const Shape *s, uint32_t axis, int64_t begin,
+                       int64_t end);
+const char *onnx_slices(OnnxNode *q, const char *x, const Shape *s, const int64_t *begin,
+                        const int64_t *end, const int64_t *step);
+
 #endif

@@ -78,3 +78,158 @@ bool map_conv(OnnxNode *q)
     }
     return node_let(q, 0, "%s", text);
 }
+
+/* ---- Transposed convolution ---- */
+
+/* The result's extents, and what is cut from both ends, by the rules of the operator. */
+static bool transpose_sizes(OnnxNode *q, const Window *w, int64_t *out, int64_t *low, int64_t *high)
+{
+    Ints more, sizes;
+    const char *mode = attribute_string(q, "auto_pad", "NOTSET");
+    attribute_ints(q, "output_padding", &more);
+    attribute_ints(q, "output_shape", &sizes);
+    bool same = !strncmp(mode, "SAME", 4), from_size = sizes.n >= w->n || same;
+    if (more.n && more.n != w->n)
+        return node_wrong(q, "output_padding does not fit %u spatial axes", w->n);
+    for (uint32_t i = 0; i < w->n; i++) {
+        int64_t full = w->stride[i] * (w->space[i] - 1) + (more.n ? more.at[i] : 0) +
+                       (w->window[i] - 1) * w->dilation[i] + 1;
+        if (!from_size) {
+            low[i] = w->low[i], high[i] = w->high[i];
+            out[i] = full - low[i] - high[i];
+            continue;
+        }
+        out[i] = sizes.n >= w->n ? sizes.at[sizes.n - w->n + i] : w->space[i] * w->stride[i];
+        int64_t total = full - out[i] < 0 ? 0 : full - out[i], half = total / 2;
+        low[i] = !strcmp(mode, "SAME_UPPER") ? half : total - half;
+        high[i] = total - low[i];
+    }
+    return true;
+}
+
+bool map_conv_transpose(OnnxNode *q)
+{
+    const Shape *x = node_shape(q, 0), *f = node_shape(q, 1);
+    const char *a = node_arg(q, 0), *b = node_arg(q, 1);
+    int64_t window[MAX_RANK] = { 0 }, out[MAX_RANK], low[MAX_RANK], high[MAX_RANK];
+    Window w;
+    if (!a || !b)
+        return false;
+    if (f->rank != x->rank)
+        return node_wrong(q, "weights of rank %u for an input of rank %u", f->rank, x->rank);
+    for (uint32_t i = 2; i < f->rank; i++)
+        window[i - 2] = f->dim[i].n;
+    if (!window_read(q, x, window, &w) || !transpose_sizes(q, &w, out, low, high))
+        return false;
+    const char *text = text_printf(q,
+                                   "conv_transpose(%s, %s, space=%s, stride=%s, low=%s, high=%s, "
+                                   "dilation=%s, groups=%lld)",
+                                   a, b, text_ints(q, out, w.n), text_ints(q, w.stride, w.n),
+                                   text_ints(q, low, w.n), text_ints(q, high, w.n),
+                                   text_ints(q, w.dilation, w.n),
+                                   (long long)attribute_int(q, "group", 1));
+    const char *bias = node_has(q, 2) ? node_arg(q, 2) : "";
+    if (!bias)
+        return false;
+    return *bias ? node_let(q, 0, "%s + %s", text, bias_text(q, bias, w.n))
+                 : node_let(q, 0, "%s", text);
+}
+
+/* ---- Pooling ---- */
+
+/* With ceil_mode a last window may reach past the padding: by `extra`. */
+static bool pool_read(OnnxNode *q, Window *w, int64_t *extra)
+{
+    if (!window_read(q, node_shape(q, 0), NULL, w))
+        return false;
+    for (uint32_t i = 0; i < w->n; i++) {
+        extra[i] = 0;
+        if (!attribute_int(q, "ceil_mode", 0))
+            continue;
+        int64_t reach = (w->window[i] - 1) * w->dilation[i] + 1;
+        int64_t rest = w->space[i] + w->low[i] + w->high[i] - reach;
+        int64_t out = rest < 0 ? 1 : (rest + w->stride[i] - 1) / w->stride[i] + 1;
+        if ((out - 1) * w->stride[i] >= w->space[i] + w->low[i])
+            out--; /* a window that would begin in the padding */
+        int64_t over = (out - 1) * w->stride[i] - rest;
+        extra[i] = over > 0 ? over : 0;
+    }
+    return true;
+}
+
+static const char *pool_numbers(OnnxNode *q, const Window *w, const int64_t *high)
+{
+    return text_printf(q, "%s, stride=%s, low=%s, high=%s, dilation=%s",
+                       text_ints(q, w->window, w->n), text_ints(q, w->stride, w->n),
+                       text_ints(q, w->low, w->n), text_ints(q, high, w->n),
+                       text_ints(q, w->dilation, w->n));
+}
+
+bool map_max_pool(OnnxNode *q)
+{
+    Window w;
+    int64_t extra[MAX_RANK], high[MAX_RANK];
+    const char *x = node_arg(q, 0);
+    if (!x || !pool_read(q, &w, extra))
+        return false;
+    for (uint32_t i = 0; i < w.n; i++)
+        high[i] = w.high[i] + extra[i];
+    const char *numbers = pool_numbers(q, &w, high);
+    Dtype t = node_dtype(q, 0);
+    bool small = !dtype_is_float(t);
+    const char *from = small ? text_printf(q, "f32(%s)", x) : x;
+    if (small ? !node_let(q, 0, "%s(max_pool(%s, %s))", dtype_name(t), from, numbers)
+              : !node_let(q, 0, "max_pool(%s, %s)", from, numbers))
+        return false;
+    q->narrow = DT_COUNT;
+    return !node_wants(q, 1) ||
+           node_let(q, 1, "max_pool_index(%s, %s%s)", from, numbers,
+                    attribute_int(q, "storage_order", 0) ? ", column_major=true" : "");
+}
+
+bool map_average_pool(OnnxNode *q)
+{
+    Window w;
+    int64_t extra[MAX_RANK];
+    const char *x = node_arg(q, 0);
+    if (!x || !pool_read(q, &w, extra))
+        return false;
+    return node_let(q, 0, "avg_pool(%s, %s, extra=%s, padded=%s)", x,
+                    pool_numbers(q, &w, w.high), text_ints(q, extra, w.n),
+                    attribute_int(q, "count_include_pad", 0) ? "true" : "false");
+}
+
+bool map_lp_pool(OnnxNode *q)
+{
+    Window w;
+    int64_t extra[MAX_RANK], high[MAX_RANK];
+    const char *x = node_arg(q, 0);
+    if (!x || !pool_read(q, &w, extra))
+        return false;
+    for (uint32_t i = 0; i < w.n; i++)
+        high[i] = w.high[i] + extra[i];
+    return node_let(q, 0, "lp_pool(%s, %s, p=%lld)", x, pool_numbers(q, &w, high),
+                    (long long)attribute_int(q, "p", 2));
+}
+
+/* Over all axes from the third on. */
+static bool global_pool(OnnxNode *q, const char *name)
+{
+    const char *x = node_arg(q, 0);
+    int64_t axes[MAX_RANK];
+    uint32_t rank = node_shape(q, 0)->rank;
+    for (uint32_t i = 2; i < rank; i++)
+        axes[i - 2] = i;
+    return x && node_let(q, 0, "%s(%s, axis=%s, keep=true)", name, x,
+                         text_ints(q, axes, rank < 2 ? 0 : rank - 2));
+}
+
+bool map_global_average_pool(OnnxNode *q)
+{
+    return global_pool(q, "mean");
+}
+
+bool map_global_max_pool(OnnxNode *q)
+{
+    return global_pool(q, "max");
+}

@@ -1,15 +1,5 @@
-/* map_product.c: sums of products, and division. */
+/* map_product.c: sums of products. */
 #include "frontend/onnx/map.h"
-
-/* Integers divide toward zero; the language's `/` is of floats. */
-bool map_div(OnnxNode *q)
-{
-    const char *a = node_arg(q, 0), *b = node_arg(q, 1);
-    if (!a || !b)
-        return false;
-    return dtype_is_float(node_dtype(q, 0)) ? node_let(q, 0, "%s/%s", a, b)
-                                            : node_let(q, 0, "div(%s, %s)", a, b);
-}
 
 /* alpha * A' * B' + beta * C */
 bool map_gemm(OnnxNode *q)

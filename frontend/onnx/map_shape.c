@@ -123,3 +123,165 @@ bool map_flatten(OnnxNode *q)
         return node_wrong(q, "too many elements");
     return onnx_reshape_to(q, 0, node_arg(q, 0), &to);
 }
+
+/* Squeeze: without axes all of extent 1. */
+bool map_squeeze(OnnxNode *q)
+{
+    Ints axes;
+    const Shape *x = node_shape(q, 0);
+    Shape to = { 0 };
+    bool drop[MAX_RANK] = { 0 };
+    if (q->failed || !node_axes(q, "axes", 1, x->rank, &axes))
+        return false;
+    bool all = !axes.n && !attribute_has(q, "axes") && !node_has(q, 1);
+    for (uint32_t i = 0; i < axes.n; i++)
+        drop[axes.at[i]] = true;
+    for (uint32_t i = 0; i < x->rank; i++) {
+        bool one = x->dim[i].n == 1 && !x->dim[i].k;
+        if (drop[i] && !one)
+            return node_wrong(q, "axis %u has the extent %lld and not 1", i,
+                              (long long)x->dim[i].n);
+        if (!(drop[i] || (all && one)))
+            to.dim[to.rank++] = x->dim[i];
+    }
+    return onnx_reshape_to(q, 0, node_arg(q, 0), &to);
+}
+
+bool map_unsqueeze(OnnxNode *q)
+{
+    Ints given, axes;
+    const Shape *x = node_shape(q, 0);
+    if (!attribute_ints(q, "axes", &given) && !node_ints(q, 1, &given))
+        return false;
+    if (x->rank + given.n > MAX_RANK)
+        return node_unsupported(q, "more than %d dims", MAX_RANK);
+    if (!node_axes(q, "axes", 1, x->rank + given.n, &axes))
+        return false;
+    Shape to = { .rank = x->rank + given.n };
+    bool one[MAX_RANK] = { 0 };
+    for (uint32_t i = 0; i < axes.n; i++)
+        one[axes.at[i]] = true;
+    for (uint32_t i = 0, k = 0; i < to.rank; i++)
+        to.dim[i] = one[i] ? dim_of(1) : x->dim[k++];
+    return onnx_reshape_to(q, 0, node_arg(q, 0), &to);
+}
+
+bool map_transpose(OnnxNode *q)
+{
+    Ints perm;
+    const char *x = node_arg(q, 0);
+    uint32_t rank = node_shape(q, 0)->rank;
+    int64_t back[MAX_RANK];
+    if (!x)
+        return false;
+    if (!attribute_ints(q, "perm", &perm)) {
+        for (uint32_t i = 0; i < rank; i++)
+            back[i] = rank - 1 - i;
+        perm = (Ints){ rank, back };
+    }
+    bool seen[MAX_RANK] = { 0 };
+    for (uint32_t i = 0; i < perm.n; i++) {
+        if (perm.n != rank || perm.at[i] < 0 || perm.at[i] >= rank || seen[perm.at[i]])
+            return node_wrong(q, "perm is no permutation of %u axes", rank);
+        seen[perm.at[i]] = true;
+    }
+    return rank < 2 ? node_let(q, 0, "%s", x)
+                    : node_let(q, 0, "transpose(%s, %s)", x, text_ints(q, perm.at, perm.n));
+}
+
+/* Expand: both shapes are joined, as operands of arithmetic are. */
+bool map_expand(OnnxNode *q)
+{
+    Ints want;
+    const char *x = node_arg(q, 0);
+    if (!x || !node_ints(q, 1, &want))
+        return false;
+    if (want.n > MAX_RANK)
+        return node_unsupported(q, "more than %d dims", MAX_RANK);
+    Shape to = { .rank = want.n }, all;
+    for (uint32_t i = 0; i < want.n; i++) {
+        if (want.at[i] < 0)
+            return node_wrong(q, "a dim of %lld", (long long)want.at[i]);
+        to.dim[i] = dim_of(want.at[i]);
+    }
+    if (!shape_join(node_shape(q, 0), &to, &all))
+        return node_wrong(q, "%s does not broadcast to %s", shape_text(q->im->a, node_shape(q, 0)),
+                          shape_text(q->im->a, &to));
+    return node_let(q, 0, "broadcast(%s, %s)", x, text_dims(q, &all));
+}
+
+bool map_tile(OnnxNode *q)
+{
+    Ints repeats;
+    const char *x = node_arg(q, 0);
+    return x && node_ints(q, 1, &repeats) &&
+           node_let(q, 0, "tile(%s, %s)", x, text_ints(q, repeats.at, repeats.n));
+}
+
+bool map_concat(OnnxNode *q)
+{
+    uint32_t n = node_inputs(q);
+    int64_t axis;
+    const char *list = node_arg(q, 0);
+    if (!list || !node_axis(q, attribute_int(q, "axis", 1), node_shape(q, 0)->rank, &axis))
+        return false;
+    for (uint32_t i = 1; i < n; i++) {
+        const char *x = node_arg(q, i);
+        if (!x)
+            return false;
+        list = text_printf(q, "%s, %s", list, x);
+    }
+    return n == 1 ? node_let(q, 0, "%s", list)
+                  : node_let(q, 0, "concat(%s, axis=%lld)", list, (long long)axis);
+}
+
+/* Split: given sizes, or as many equal parts as there are outputs, the last one smaller. */
+bool map_split(OnnxNode *q)
+{
+    Ints sizes;
+    const char *x = node_arg(q, 0);
+    const Shape *s = node_shape(q, 0);
+    int64_t axis, equal[256];
+    uint32_t n = node_outputs(q);
+    if (!x || !node_axis(q, attribute_int(q, "axis", 0), s->rank, &axis))
+        return false;
+    if (!attribute_ints(q, "split", &sizes)) {
+        if (node_has(q, 1)) {
+            if (!node_ints(q, 1, &sizes))
+                return false;
+        } else {
+            int64_t parts = attribute_int(q, "num_outputs", n), left = s->dim[axis].n;
+            if (parts < 1 || parts > 256)
+                return node_unsupported(q, "%lld parts", (long long)parts);
+            int64_t each = (left + parts - 1) / parts;
+            for (int64_t i = 0; i < parts; i++, left -= equal[i - 1])
+                equal[i] = left < each ? left : each;
+            sizes = (Ints){ (uint32_t)parts, equal };
+        }
+    }
+    if (sizes.n < n)
+        return node_wrong(q, "%u outputs of %u parts", n, sizes.n);
+    int64_t at = 0;
+    for (uint32_t i = 0; i < sizes.n; at += sizes.at[i++])
+        if (sizes.at[i] < 0 || at > s->dim[axis].n - sizes.at[i])
+            return node_wrong(q, "parts do not add up to %lld", (long long)s->dim[axis].n);
+    at = 0;
+    for (uint32_t i = 0; i < n; at += sizes.at[i++])
+        if (node_wants(q, i) &&
+            !node_let(q, i, "%s", onnx_slice(q, x, s, (uint32_t)axis, at, at + sizes.at[i])))
+            return false;
+    return true;
+}
+
+/* x[:, a..b]: one axis cut. */
+const char *onnx_slice(OnnxNode *q, const char *x, const Shape *s, uint32_t axis, int64_t begin,
+                       int64_t end)
+{
+    if (begin == 0 && end == s->dim[axis].n)
+        return x;
+    char *items = (char *)text_printf(q, "%s", "");
+    for (uint32_t i = 0; i < axis; i++)
+        items = (char *)text_printf(q, "%s:, ", items);
+    items = (char *)text_printf(q, "%s%lld..%lld", items, (long long)begin, (long long)end);
+    return text_printf(q, "%s[%s]", x, items);
+}

@@ -1,0 +1,154 @@
+/* map_arith.c: arithmetic whose form follows from dtypes or from the number of inputs. */
+#include "frontend/onnx/map.h"
+
+#include <string.h>
+
+/* Integers divide toward zero; the language's `/` is of floats. */
+bool map_div(OnnxNode *q)
+{
+    const char *a = node_arg(q, 0), *b = node_arg(q, 1);
+    if (!a || !b)
+        return false;
+    return dtype_is_float(node_dtype(q, 0)) ? node_let(q, 0, "%s/%s", a, b)
+                                            : node_let(q, 0, "div(%s, %s)", a, b);
+}
+
+bool map_mod(OnnxNode *q)
+{
+    const char *a = node_arg(q, 0), *b = node_arg(q, 1);
+    return a && b && node_let(q, 0, attribute_int(q, "fmod", 0) ? "fmod(%s, %s)" : "mod(%s, %s)", a, b);
+}
+
+/* Pow: the result has the dtype of the base. */
+bool map_pow(OnnxNode *q)
+{
+    const char *a = node_arg(q, 0), *b = node_arg(q, 1);
+    if (!a || !b)
+        return false;
+    Dtype base = node_dtype(q, 0), power = node_dtype(q, 1);
+    const char *own = q->narrow != DT_COUNT ? "f32" : dtype_name(base);
+    double known;
+    bool wide = dtype_is_float(base) && (power == DT_F16 || power == DT_BF16);
+    if (dtype_is_float(base) && node_is_known(q, 1) && graph_shape(q->im->g, node_value(q, 1)->val.node)->rank == 0 &&
+        node_number(q, 1, &known))
+        return known < 0 ? node_let(q, 0, "%s^(%s)", a, text_float(q, known))
+                         : node_let(q, 0, "%s^%s", a, text_float(q, known));
+    if (base == power && !wide)
+        return node_let(q, 0, "%s^%s", a, b);
+    if (dtype_is_float(base) || !dtype_is_float(power))
+        return node_let(q, 0, "%s^%s(%s)", a, own, b);
+    return node_let(q, 0, "%s(f64(%s)^f64(%s))", own, a, b);
+}
+
+static bool fold_inputs(OnnxNode *q, const char *pattern)
+{
+    const char *text = node_arg(q, 0);
+    for (uint32_t i = 1; text && i < node_inputs(q); i++) {
+        const char *x = node_arg(q, i);
+        if (!x)
+            return false;
+        const char *both[2] = { text, x };
+        char *out = (char *)text_printf(q, "%s", "");
+        uint32_t k = 0;
+        for (const char *c = pattern; *c; c++)
+            out = *c == '$' ? (char *)text_printf(q, "%s%s", out, both[k++])
+                            : (char *)text_printf(q, "%s%c", out, *c);
+        text = out;
+    }
+    return text && node_let(q, 0, "%s", text);
+}
+
+bool map_max(OnnxNode *q)
+{
+    return fold_inputs(q, "maximum($, $)");
+}
+
+bool map_min(OnnxNode *q)
+{
+    return fold_inputs(q, "minimum($, $)");
+}
+
+bool map_sum(OnnxNode *q)
+{
+    return fold_inputs(q, "$ + $");
+}
+
+bool map_mean(OnnxNode *q)
+{
+    const char *text = node_arg(q, 0);
+    uint32_t n = node_inputs(q);
+    for (uint32_t i = 1; text && i < n; i++) {
+        const char *x = node_arg(q, i);
+        text = x ? text_printf(q, "%s + %s", text, x) : NULL;
+    }
+    return text && node_let(q, 0, n > 1 ? "(%s)/%u" : "%s", text, n);
+}
+
+bool map_cast(OnnxNode *q)
+{
+    Dtype to;
+    int64_t type = attribute_int(q, "to", 0);
+    const char *x = node_arg(q, 0);
+    const char *name = attribute_string(q, "to", "");
+    if (!x)
+        return false;
+    if (*name) /* before opset 6: the name of the type */
+        return node_unsupported(q, "a cast to a type by its name");
+    if (!onnx_dtype((int32_t)type, &to))
+        return node_unsupported(q, "a cast to %s", onnx_type_name(q->im->a, (int32_t)type));
+    return node_let(q, 0, "%s(%s)", dtype_name(to), x);
+}
+
+bool map_cast_like(OnnxNode *q)
+{
+    const char *x = node_arg(q, 0);
+    Dtype to = node_dtype(q, 1);
+    return x && !q->failed && node_let(q, 0, "%s(%s)", dtype_name(to), x);
+}
+
+bool map_bit_shift(OnnxNode *q)
+{
+    const char *a = node_arg(q, 0), *b = node_arg(q, 1);
+    bool left = !strcmp(attribute_string(q, "direction", ""), "LEFT");
+    return a && b && node_let(q, 0, left ? "shl(%s, %s)" : "shr(%s, %s)", a, b);
+}
+
+bool map_is_inf(OnnxNode *q)
+{
+    bool negative = attribute_int(q, "detect_negative", 1);
+    bool positive = attribute_int(q, "detect_positive", 1);
+    const char *x = node_arg(q, 0);
+    if (!x)
+        return false;
+    if (negative && positive)
+        return node_let(q, 0, "is_inf(%s)", x);
+    if (!negative && !positive)
+        return node_let(q, 0, "is_inf(%s) and false", x);
+    return node_let(q, 0, "is_inf(%s) and %s %s 0", x, x, negative ? "<" : ">");
+}
+
+/* Clip: bounds are attributes before opset 11, optional inputs since; min > max gives max. */
+bool map_clip(OnnxNode *q)
+{
+    const char *text = node_arg(q, 0);
+    const char *low = attribute_has(q, "min") ? text_float(q, attribute_float(q, "min", 0))
+                      : node_has(q, 1)        ? node_arg(q, 1)
+                                              : "";
+    const char *high = attribute_has(q, "max") ? text_float(q, attribute_float(q, "max", 0))
+                       : node_has(q, 2)        ? node_arg(q, 2)
+                                               : "";
+    if (!text || !low || !high)
+        return false;
+    if (*low)
+        text = text_printf(q, "maximum(%s, %s)", text, low);
+    if (*high)
+        text = text_printf(q, "minimum(%s, %s)", text, high);
+    return node_let(q, 0, "%s", text);
+}
+
+bool map_gelu(OnnxNode *q)
+{
+    const char *x = node_arg(q, 0);
+    bool fast = !strcmp(attribute_string(q, "approximate", "none"), "tanh");
+    return x && node_let(q, 0, fast ? "gelu_tanh(%s)" : "gelu(%s)", x);
+}

@@ -1,0 +1,149 @@
+/* map_norm.c: normalisations, softmax and its relatives, dropout. */
+#include "frontend/onnx/map.h"
+
+#include <string.h>
+
+/* ---- Softmax ---- */
+
+/* Before opset 13 the axes from `axis` on are one. */
+static bool softmax_flat(OnnxNode *q, const char *name)
+{
+    const char *x = node_arg(q, 0);
+    const Shape *s = node_shape(q, 0);
+    int64_t axis = attribute_int(q, "axis", 1);
+    axis = axis < 0 ? axis + s->rank : axis;
+    if (!x || axis < 0 || axis > s->rank)
+        return x && node_wrong(q, "axis %lld of a tensor of rank %u", (long long)axis, s->rank);
+    if (s->rank && axis == s->rank - 1)
+        return node_let(q, 0, "%s(%s, axis=%lld)", name, x, (long long)axis);
+    Shape flat = { .rank = 2 };
+    if (!shape_product(s, 0, (uint32_t)axis, &flat.dim[0]) ||
+        !shape_product(s, (uint32_t)axis, s->rank, &flat.dim[1]))
+        return node_wrong(q, "too many elements");
+    return node_let(q, 0, "reshape(%s(reshape(%s, %s), axis=1), %s)", name, x, text_dims(q, &flat),
+                    text_dims(q, s));
+}
+
+static bool softmax_axis(OnnxNode *q, const char *name)
+{
+    int64_t axis;
+    const char *x = node_arg(q, 0);
+    return x && node_axis(q, attribute_int(q, "axis", -1), node_shape(q, 0)->rank, &axis) &&
+           node_let(q, 0, "%s(%s, axis=%lld)", name, x, (long long)axis);
+}
+
+static bool softmax(OnnxNode *q, const char *name)
+{
+    return node_version(q) < 13 ? softmax_flat(q, name) : softmax_axis(q, name);
+}
+
+bool map_softmax(OnnxNode *q)
+{
+    return softmax(q, "softmax");
+}
+
+bool map_log_softmax(OnnxNode *q)
+{
+    return softmax(q, "log_softmax");
+}
+
+bool map_hardmax(OnnxNode *q)
+{
+    return softmax(q, "hardmax");
+}
+
+/* ---- Normalisations ---- */
+
+bool map_batch_norm(OnnxNode *q)
+{
+    const char *x = node_arg(q, 0), *scale = node_arg(q, 1), *bias = node_arg(q, 2);
+    const char *mean = node_state(q, 3), *variance = node_state(q, 4);
+    const char *eps = text_float(q, attribute_float(q, "epsilon", 1e-5f));
+    if (!x || !scale || !bias || !mean || !variance)
+        return false;
+    if (!attribute_int(q, "training_mode", 0))
+        return node_version(q) < 14 && node_outputs(q) > 1 && attribute_int(q, "is_test", 1) == 0
+                   ? node_unsupported(q, "the training form of old opsets")
+                   : node_let(q, 0, "batch_norm(%s, %s, %s, %s, %s, eps=%s)", x, scale, bias, mean,
+                              variance, eps);
+    const char *parts[2];
+    double keep = attribute_float(q, "momentum", 0.9f);
+    if (!node_tmps(q, 2, (const char *const[]){ "mean", "var" }, parts, "batch_stats(%s)", x))
+        return false;
+    const char *k = text_float(q, keep), *r = text_float(q, (double)(float)(1 - keep));
+    return node_let(q, 0, "batch_norm(%s, %s, %s, %s, %s, eps=%s)", x, scale, bias, parts[0],
+                    parts[1], eps) &&
+           node_let(q, 1, "%s*%s + %s*%s", mean, k, parts[0], r) &&
+           node_let(q, 2, "%s*%s + %s*%s", variance, k, parts[1], r);
+}
+
+bool map_group_norm(OnnxNode *q)
+{
+    const char *x = node_arg(q, 0), *scale = node_arg(q, 1), *bias = node_arg(q, 2);
+    return x && scale && bias &&
+           node_let(q, 0, "group_norm(%s, %s, %s, groups=%lld, eps=%s)", x, scale, bias,
+                    (long long)attribute_int(q, "num_groups", 1),
+                    text_float(q, attribute_float(q, "epsilon", 1e-5f)));
+}
+
+/* Y, and on demand the mean and 1/sqrt(variance) over the axes from `axis` on. */
+bool map_layer_norm(OnnxNode *q)
+{
+    int64_t axis;
+    const char *x = node_arg(q, 0), *scale = node_arg(q, 1);
+    const char *bias = node_has(q, 2) ? node_arg(q, 2) : "", *parts[3];
+    if (!x || !scale || !bias ||
+        !node_axis(q, attribute_int(q, "axis", -1), node_shape(q, 0)->rank, &axis))
+        return false;
+    const char *const hints[] = { "normed", "mean", "rstd" };
+    if (!node_tmps(q, 3, hints, parts, "standardized(%s, axis=%lld, eps=%s)", x, (long long)axis,
+                   text_float(q, attribute_float(q, "epsilon", 1e-5f))))
+        return false;
+    return (*bias ? node_let(q, 0, "%s*%s + %s", parts[0], scale, bias)
+                  : node_let(q, 0, "%s*%s", parts[0], scale)) &&
+           (q->narrow = DT_COUNT, node_let(q, 1, "%s", parts[1])) &&
+           node_let(q, 2, "%s", parts[2]);
+}
+
+bool map_moment_norm(OnnxNode *q)
+{
+    Ints axes;
+    static const int64_t usual[] = { 0, 2, 3 };
+    const char *x = node_arg(q, 0);
+    if (!x || !node_axes(q, "axes", UINT32_MAX, node_shape(q, 0)->rank, &axes))
+        return false;
+    if (!attribute_has(q, "axes"))
+        axes = (Ints){ 3, usual };
+    return node_let(q, 0, "moment_norm(%s, axis=%s)", x, text_ints(q, axes.at, axes.n));
+}
+
+bool map_lp_norm(OnnxNode *q)
+{
+    int64_t axis;
+    const char *x = node_arg(q, 0);
+    if (!x || !node_axis(q, attribute_int(q, "axis", -1), node_shape(q, 0)->rank, &axis))
+        return false;
+    return attribute_int(q, "p", 2) == 2
+               ? node_let(q, 0, "normalize(%s, axis=%lld)", x, (long long)axis)
+               : node_let(q, 0, "%s/maximum(sum(abs(%s), axis=%lld, keep=true), 1e-12)", x, x,
+                          (long long)axis);
+}
+
+/* ---- Dropout ---- */
+
+/* At inference the input itself. Training mode, an input since opset 12, must be known. */
+bool map_dropout(OnnxNode *q)
+{
+    Ints train = { 0 };
+    double ratio = attribute_float(q, "ratio", 0.5);
+    if (node_has(q, 2) && !node_ints(q, 2, &train))
+        return false;
+    if (node_has(q, 1) && !node_number(q, 1, &ratio))
+        return false;
+    bool on = (train.n && train.at[0]) || (node_version(q) < 7 && !attribute_int(q, "is_test", 0));
+    if (on && ratio > 0)
+        return node_unsupported(q, "in training mode");
+    const char *dims = text_dims(q, node_shape(q, 0));
+    return node_alias(q, 0, 0) &&
+           (!node_wants(q, 1) || node_let(q, 1, "full(bool(true), %s)", dims));
+}
