@@ -200,7 +200,8 @@ static bool build_tensor(Elab *e, Instance *i, const AstMember *m)
                                           : TENSOR_STATE,
                                dtype, &shape, init, i->moment_of, loc_here(e, m->param.name.loc));
     if (i->module->weights)
-        e->u->tensors.at[known].data = onnx_weight(i->module->weights, segment, &e->u->tensors.at[known].data_dtype);
+        e->u->tensors.at[known].data =
+            onnx_weight(i->module->weights, segment, &e->u->tensors.at[known].data_dtype);
     return bind_member(e, i, &m->param.name, (Val){ .kind = VAL_STORED, .i = known });
 }
 

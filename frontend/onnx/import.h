@@ -117,7 +117,8 @@ Dtype tmp_dtype(OnnxNode *q, const char *ident);
 /* Output is the same value as an input. */
 bool node_alias(OnnxNode *q, uint32_t output, uint32_t input);
 /* Output is a constant. Elements are copied. */
-bool node_known(OnnxNode *q, uint32_t output, Dtype dtype, const Shape *shape, const void *elements);
+bool node_known(OnnxNode *q, uint32_t output, Dtype dtype, const Shape *shape,
+                const void *elements);
 bool node_known_ints(OnnxNode *q, uint32_t output, const int64_t *at, uint32_t n);
 /* Translates a list of nodes in place, as a function's body: see import_function.c. */
 

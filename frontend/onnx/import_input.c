@@ -24,7 +24,8 @@ static bool input_fail(GraphInput *q, const char *what)
 }
 
 /* The name of a dim that is not a number: its own, or made from its place. */
-static const char *dim_name(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d, uint32_t axis)
+static const char *dim_name(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d,
+                            uint32_t axis)
 {
     if (d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && *d->dim_param)
         return d->dim_param;
@@ -157,7 +158,8 @@ static bool import_input(Import *im, uint32_t number)
     }
     v->kind = VALUE_NODE;
     v->ident = import_ident(im, q.name);
-    v->val = val_node(graph_input(im->g, (Input){ .name = q.name, .dtype = dtype, .shape = shape }));
+    v->val =
+        val_node(graph_input(im->g, (Input){ .name = q.name, .dtype = dtype, .shape = shape }));
     scope_bind(im->e, im->scope, v->ident, v->val, 0);
     vec_push(im->a, &im->inputs, v);
     return v->val.kind == VAL_TENSOR;

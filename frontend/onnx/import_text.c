@@ -84,7 +84,8 @@ uint32_t import_line(Import *im, LineKind kind, OnnxNode *q, const char *text)
 static void refuse(OnnxNode *q, uint32_t diags, uint32_t errors, uint32_t warnings)
 {
     Compiler *cx = q->im->e->cx;
-    const char *message = diags < cx->diags.n ? cx->diags.at[diags].message : "cannot be translated";
+    const char *message =
+        diags < cx->diags.n ? cx->diags.at[diags].message : "cannot be translated";
     DiagCode code = diags < cx->diags.n ? cx->diags.at[diags].code : DIAG_E0721;
     cx->diags.n = diags, cx->errors = errors, cx->warnings = warnings;
     if (q->im->batch && !q->im->static_batch)
@@ -286,7 +287,9 @@ bool node_known(OnnxNode *q, uint32_t output, Dtype dtype, const Shape *shape, c
     size_t bytes = (size_t)n * dtype_size(dtype);
     void *own = arena_alloc(im->a, bytes + 1);
     memcpy(own, elements, bytes);
-    *t = (OnnxTensor){ .dtype = dtype, .rank = shape->rank, .count = n, .data = own, .bytes = bytes };
+    *t = (OnnxTensor){
+        .dtype = dtype, .rank = shape->rank, .count = n, .data = own, .bytes = bytes
+    };
     for (uint32_t i = 0; i < shape->rank; i++)
         t->dim[i] = shape->dim[i].n;
     v->kind = VALUE_KNOWN;

@@ -16,7 +16,8 @@ bool map_div(OnnxNode *q)
 bool map_mod(OnnxNode *q)
 {
     const char *a = node_arg(q, 0), *b = node_arg(q, 1);
-    return a && b && node_let(q, 0, attribute_int(q, "fmod", 0) ? "fmod(%s, %s)" : "mod(%s, %s)", a, b);
+    return a && b &&
+           node_let(q, 0, attribute_int(q, "fmod", 0) ? "fmod(%s, %s)" : "mod(%s, %s)", a, b);
 }
 
 /* Pow: the result has the dtype of the base. */
@@ -29,8 +30,8 @@ bool map_pow(OnnxNode *q)
     const char *own = q->narrow != DT_COUNT ? "f32" : dtype_name(base);
     double known;
     bool wide = dtype_is_float(base) && (power == DT_F16 || power == DT_BF16);
-    if (dtype_is_float(base) && node_is_known(q, 1) && graph_shape(q->im->g, node_value(q, 1)->val.node)->rank == 0 &&
-        node_number(q, 1, &known))
+    if (dtype_is_float(base) && node_is_known(q, 1) &&
+        graph_shape(q->im->g, node_value(q, 1)->val.node)->rank == 0 && node_number(q, 1, &known))
         return known < 0 ? node_let(q, 0, "%s^(%s)", a, text_float(q, known))
                          : node_let(q, 0, "%s^%s", a, text_float(q, known));
     if (base == power && !wide)

@@ -188,7 +188,8 @@ bool map_scatter_elements(OnnxNode *q)
     return x && index && update &&
            node_axis(q, attribute_int(q, "axis", 0), node_shape(q, 0)->rank, &axis) &&
            node_let(q, 0, "scatter_elements(%s, %s, %s, axis=%lld, mode=\"%s\")", x, index, update,
-                    (long long)axis, import_string(q->im->a, attribute_string(q, "reduction", "none")));
+                    (long long)axis,
+                    import_string(q->im->a, attribute_string(q, "reduction", "none")));
 }
 
 bool map_scatter_nd(OnnxNode *q)

@@ -9,7 +9,8 @@ bool map_gemm(OnnxNode *q)
     if (!a || !b || !c)
         return false;
     const char *text = text_printf(q, attribute_int(q, "transA", 0) ? "transpose(%s)" : "%s", a);
-    text = text_printf(q, attribute_int(q, "transB", 0) ? "%s @ transpose(%s)" : "%s @ %s", text, b);
+    text =
+        text_printf(q, attribute_int(q, "transB", 0) ? "%s @ transpose(%s)" : "%s @ %s", text, b);
     if (alpha != 1)
         text = text_printf(q, "%s*(%s)", text_float(q, alpha), text);
     if (*c && beta != 0)

@@ -43,7 +43,8 @@ bool map_constant(OnnxNode *q)
 bool map_shape(OnnxNode *q)
 {
     const Shape *s = node_shape(q, 0);
-    int64_t rank = s->rank, start = attribute_int(q, "start", 0), end = attribute_int(q, "end", rank);
+    int64_t rank = s->rank, start = attribute_int(q, "start", 0),
+            end = attribute_int(q, "end", rank);
     int64_t dims[MAX_RANK];
     if (q->failed)
         return false;
