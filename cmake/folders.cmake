@@ -125,6 +125,14 @@ foreach(main ${mains})
   target_link_options(${tool} PRIVATE -no-pie)
 endforeach()
 
+# tests/onnx/conform/*.c: the runner of the standard ONNX tests, in one process with the compiler.
+file(GLOB conform CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/onnx/conform/*.c)
+if(mains AND conform)
+  add_executable(onnx_conform ${conform} ${driver})
+  target_link_libraries(onnx_conform PRIVATE backend passes frontend host)
+  target_link_options(onnx_conform PRIVATE -no-pie)
+endif()
+
 # tests/**/test_*.sh: scripts that use the built tools.
 if(mains)
   file(GLOB_RECURSE scripts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/test_*.sh)
