@@ -176,13 +176,30 @@ static bool run_metric(Eval *v, EvalMetric *m)
     return finish_metric(v, m, sums, weight);
 }
 
+/* Schedules read the values of metrics where the frontend made room for them. */
+static bool publish(const Eval *v)
+{
+    Engine *e = v->engine;
+    for (uint32_t i = 0; i < v->metrics.n; i++) {
+        const EvalMetric *m = &v->metrics.at[i];
+        const char *name = arena_printf(e->run->arena, "metric/%s", m->name);
+        float value = (float)m->value;
+        if (unit_tensor(e->unit, name) < 0)
+            continue;
+        int rc = dlrt_write(e->cx, name, &value, 1);
+        if (rc)
+            return fail_run(e, m, rc);
+    }
+    return true;
+}
+
 bool eval_run(Eval *v)
 {
     for (uint32_t i = 0; i < v->metrics.n; i++)
         if (!run_metric(v, &v->metrics.at[i]))
             return false;
     v->engine->cx->clock.evals += 1;
-    return true;
+    return publish(v);
 }
 
 const EvalMetric *eval_find(const Eval *v, const char *name)

@@ -185,6 +185,7 @@ struct Instance {
     const LayerVal *config;
     Scope *scope; /* dims, arguments and members */
     bool built, failed;
+    bool moments; /* its states belong to the run, not to the model: optimizers, schedules */
     VEC(InlineSite) inlines;
     VEC(const char *) segments; /* names of its parts, to keep them apart */
     int32_t moment_of;          /* optimizers: the parameter; else -1 */
@@ -221,6 +222,7 @@ struct Elab {
     VEC(Override) overrides; /* expressions with a value from elsewhere */
     int64_t accumulate;      /* executions of a step for one update */
     const char *params;      /* glob of the trained set while a step is built, or NULL */
+    Instance *schedules;     /* owns layers that stand in a recipe, or NULL before there is one */
     bool own_clock;          /* `step` counts the executions of this update: in optimizers and their
                                 schedules */
     VEC(const char *) stats; /* standardised fields, as globs */

@@ -93,7 +93,8 @@ Instance *instance_new(Elab *e, const LayerVal *config, const char *path, LocId 
                      .ast = config->ast,
                      .module = config->module,
                      .config = config,
-                     .moment_of = -1,
+                     .moments = owner && owner->moments,
+                     .moment_of = owner ? owner->moment_of : -1,
                      .loc = loc };
     i->scope = scope_new(e, config->module->scope);
     i->scope->boundary = true;
@@ -184,7 +185,7 @@ static bool build_tensor(Elab *e, Instance *i, const AstMember *m)
                     "a parameter must be a float, not %s", dtype_name(dtype));
         return false;
     }
-    bool moment = i->moment_of >= 0;
+    bool moment = i->moments;
     const char *name =
         moment ? arena_printf(e->a, "%s/%s", i->path, segment) : path_join(e, i->path, segment);
     int32_t known = unit_tensor(e->u, name);

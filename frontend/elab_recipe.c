@@ -2,6 +2,7 @@
  * read, so that whatever the file says can be said on the command line. */
 #include "frontend/elab.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef VEC(const AstEntry *) Entries;
@@ -285,13 +286,22 @@ static bool check_precision(RecipeReader *q)
            unsupported(q->e, entry->value->loc, "another precision than f32").kind != VAL_ERROR;
 }
 
-/* A schedule may read the last value of a metric: `plateau(0.1)(val)`. */
+/* A schedule may read the last value of a metric, `plateau(0.1)(val)`: a tensor of the run that
+ * whoever evaluates writes, infinite before. */
 static Val metric_value(Elab *e, void *user, const char *name)
 {
     const RecipeReader *q = user;
-    for (uint32_t i = 0; i < q->entries.n; i++)
-        if (q->entries.at[i]->kind == AST_ENTRY_METRIC && q->entries.at[i]->name.text == name)
-            return unsupported(e, q->entries.at[i]->loc, "a schedule that reads a metric");
+    for (uint32_t i = 0; i < q->entries.n; i++) {
+        const AstEntry *entry = q->entries.at[i];
+        if (entry->kind != AST_ENTRY_METRIC || entry->name.text != name)
+            continue;
+        const char *path = arena_printf(e->a, "metric/%s", name);
+        int32_t known = unit_tensor(e->u, path);
+        if (known < 0)
+            known = tensor_declare(e, path, TENSOR_MOMENT, e->options->f64 ? DT_F64 : DT_F32,
+                                   &(Shape){ 0 }, val_float(INFINITY), -1, entry->loc);
+        return (Val){ .kind = VAL_STORED, .i = known };
+    }
     return val_none();
 }
 

@@ -220,6 +220,7 @@ static bool update_one(Elab *e, const StepPlan *p, const LayerVal *optimizer, co
     Instance *i = instance_new(e, optimizer, path, p->loc, NULL);
     if (!i)
         return false;
+    i->moments = true;
     i->moment_of = t->tensor;
     i->scope->has_ellipsis = true;
     i->scope->ellipsis = tensor.shape;
@@ -244,9 +245,19 @@ static bool apply_optimizers(Elab *e, const StepPlan *p, const TrainedList *list
     uint32_t n = p->optimizers.n < 64 ? p->optimizers.n : 64;
     e->own_clock = true;
     e->site = mix(e->site, 7);
-    for (uint32_t i = 0; i < n; i++)
-        if (!eval_optimizer(e, p->optimizers.at[i], p->scope, i ? configs[0] : NULL, &configs[i]))
-            return false;
+    if (!e->schedules) {
+        e->schedules = arena_make(e->a, Instance);
+        *e->schedules =
+            (Instance){ .path = "schedule", .ast = e->root->ast, .moments = true, .moment_of = -1 };
+    }
+    Instance *owner = e->owner;
+    bool ok = true;
+    e->owner = e->schedules;
+    for (uint32_t i = 0; i < n && ok; i++)
+        ok = eval_optimizer(e, p->optimizers.at[i], p->scope, i ? configs[0] : NULL, &configs[i]);
+    e->owner = owner;
+    if (!ok)
+        return false;
     for (uint32_t i = 0; i < n; i++)
         if (!set_lr(e, configs[i]))
             return false;

@@ -31,7 +31,7 @@ static const Program programs[] = {
     { "resnet.dl", NULL, { NULL, NULL }, 0, 5 },
     { "root.dl", NULL, { NULL, NULL }, 0, 4 },
     { "scaling.dl", NULL, { NULL, NULL }, 0, 6 },
-    { "schedules.dl", NULL, { NULL, NULL }, 4, 0 },
+    { "schedules.dl", NULL, { NULL, NULL }, 0, 3 },
     { "vit.dl", NULL, { NULL, NULL }, 0, 3 },
     { "word2vec.dl", NULL, { NULL, NULL }, 4, 0 },
     { "xor.dl", "Perceptron", { NULL, NULL }, 0, 4 },

@@ -89,6 +89,26 @@ train Pinned on d.all {
 END
 expect 0 '' "$DLRUN" train pinned.dl -q --require 'm>3.49999' --require 'm<3.50001' --require 'c==4'
 
+# A rate that a metric decides: 3 steps of 0.1, then half of it after each two evaluations without a
+# new lowest value. Its memory goes on with the run.
+cat >plateau.dl <<'END'
+data d = table(x=[1, 2, 3, 4])
+model Plateau {
+  param w: f32 = 1
+  fn loss(x: f32[B]) -> f32 { mean(w + 0*x) }
+}
+train Plateau on d.all {
+  batch = 4; epochs = 20; optimizer = gd(lr=plateau(0.1, patience=1)(val))
+  metric val = mean(x)
+  metric w = w
+}
+END
+expect 0 '' "$DLRUN" train plateau.dl -q --require 'w>0.500585' --require 'w<0.500587'
+cp plateau.safetensors whole
+expect 0 '' "$DLRUN" train plateau.dl -q --set epochs=6
+expect 0 '' "$DLRUN" train plateau.dl -q --resume --require 'w>0.500585' --require 'w<0.500587'
+cmp whole plateau.safetensors || fail "a schedule with memory, resumed: other bits"
+
 # What the data does to the inputs belongs to an export that is built alone, too.
 expect 0 'data.x.mean' "$DLCC" net.dl --emit=ir --entries f
 
