@@ -1,4 +1,5 @@
-/* compile.c: all kernels of a Program to objects, on two threads that take the next kernel each.
+/* compile.c: all kernels of a Program to objects, on two threads that take the next kernel each,
+ * the longest first, so that both end together.
  *
  * A kernel's symbol is a hash of its text and of the target: it names the code itself, so that
  * equal kernels are one object wherever they come from. */
@@ -18,7 +19,8 @@ typedef struct {
     const Target *t;
     Compiled *c;
     Cache *cache;
-    bool *ok; /* of each kernel */
+    bool *ok;              /* of each kernel */
+    const uint32_t *order; /* kernels, the longest to compile first */
     atomic_uint next, cached;
 } Work;
 
@@ -43,10 +45,42 @@ static void *work(void *arg)
 {
     Work *w = arg;
     ObjectMachine *machine = NULL;
-    for (unsigned i; (i = atomic_fetch_add(&w->next, 1)) < w->c->n;)
-        w->ok[i] = compile_one(w, i, &machine);
+    for (unsigned i; (i = atomic_fetch_add(&w->next, 1)) < w->c->n;) {
+        uint32_t k = w->order[i];
+        w->ok[k] = compile_one(w, k, &machine);
+    }
     object_machine_free(machine);
     return NULL;
+}
+
+typedef struct {
+    uint64_t cost;
+    uint32_t kernel;
+} Turn;
+
+static int dearest_first(const void *a, const void *b)
+{
+    const Turn *x = a, *y = b;
+    if (x->cost != y->cost)
+        return x->cost > y->cost ? -1 : 1;
+    return x->kernel < y->kernel ? -1 : x->kernel > y->kernel;
+}
+
+/* Roughly as long as the text; a contraction is written out tile by tile. */
+static uint32_t *order_kernels(const Program *p, Arena *a)
+{
+    enum { TILES = 4 };
+    Turn *turns = arena_new_array(a, Turn, p->kernels.n);
+    uint32_t *order = arena_new_array(a, uint32_t, p->kernels.n);
+    for (uint32_t i = 0; i < p->kernels.n; i++) {
+        bool contract = p->kernels.at[i]->stages.at[0].kind == STAGE_CONTRACT;
+        turns[i] = (Turn){ strlen(p->texts.at[i]) * (contract ? TILES : 1), i };
+    }
+    if (p->kernels.n)
+        qsort(turns, p->kernels.n, sizeof *turns, dearest_first);
+    for (uint32_t i = 0; i < p->kernels.n; i++)
+        order[i] = turns[i].kernel;
+    return order;
 }
 
 static const char *kernel_symbol(Arena *a, const char *text, const Target *t)
@@ -81,7 +115,8 @@ bool program_compile(Program *p, const Target *t, Compiled *out_compiled)
                .t = t,
                .c = out_compiled,
                .cache = cache_open(),
-               .ok = arena_new_array(a, bool, p->kernels.n) };
+               .ok = arena_new_array(a, bool, p->kernels.n),
+               .order = order_kernels(p, a) };
     pthread_t other;
     bool helped = p->kernels.n > 1 && !pthread_create(&other, NULL, work, &w);
     work(&w);

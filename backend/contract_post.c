@@ -9,7 +9,8 @@
 
 #include <string.h>
 
-enum { WRITTEN_OUT = 160, FUNCTION_WEIGHT = 30, POST_INSTS = 512 };
+/* Weights in simple instructions, by the time that LLVM takes over them. */
+enum { WRITTEN_OUT = 160, FUNCTION_WEIGHT = 30, SCATTER_WEIGHT = 16, POST_INSTS = 512 };
 
 static bool is_function(ScalarOp op)
 {
@@ -21,13 +22,28 @@ static bool is_function(ScalarOp op)
     return functions[op];
 }
 
+/* Neighbouring lanes are not neighbours in memory. */
+static bool is_scattered(const Contract *c, const KernelAccess *x)
+{
+    int64_t lane = c->dot ? 1 : x->offset.coef[c->v];
+    return (lane != 0 && lane != 1) || (x->index != INST_NONE && !c->dot);
+}
+
 static int post_weight(const Contract *c)
 {
     const KernelStage *s = &c->stage;
-    int weight = 2 * (int)s->stores.n;
+    int weight = 0;
+    for (uint32_t i = 0; i < s->stores.n; i++)
+        weight += is_scattered(c, &s->accesses.at[s->stores.at[i].access]) ? SCATTER_WEIGHT : 2;
     for (uint32_t i = s->body_insts; i < s->insts.n; i++) {
-        ScalarOp op = s->insts.at[i].kind == INST_SCALAR ? s->insts.at[i].op : SC_NONE;
-        weight += is_function(op) || s->insts.at[i].kind == INST_RANDOM ? FUNCTION_WEIGHT : 1;
+        const KernelInst *n = &s->insts.at[i];
+        ScalarOp op = n->kind == INST_SCALAR ? n->op : SC_NONE;
+        if (is_function(op) || n->kind == INST_RANDOM)
+            weight += FUNCTION_WEIGHT;
+        else
+            weight += n->kind == INST_LOAD && is_scattered(c, &s->accesses.at[n->access])
+                          ? SCATTER_WEIGHT
+                          : 1;
     }
     return weight;
 }
