@@ -10,6 +10,7 @@
 #include "runtime/host/progress.h"
 
 #include <ctype.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,7 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
     bool ok = load_unit(e, fo);
     e->load_seconds = host_clock() - start;
     if (ok && (e->session = session_new(e->unit, &e->target, engine_call))) {
+        malloc_trim(0); /* the code generator's heap, before data are loaded */
         e->model = session_model(e->session);
         ok = start_context(e) && write_start_values(e);
     }

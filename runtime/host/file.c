@@ -16,6 +16,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+enum { CHUNK = 1 << 16 }; /* of a packed file */
+
 typedef struct {
     char *at;
     size_t used, size; /* one byte more is allocated, for the NUL */
@@ -45,16 +47,27 @@ static bool buffer_start(Buffer *b, size_t size, size_t limit, const char *path,
     return b->at || host_fail_memory(out_error, path, (int64_t)b->size);
 }
 
+/* Up to `size` bytes; 0 only at the end. */
+static bool read_some(int fd, const char *path, void *to, size_t size, size_t *out_n,
+                      HostError *out_error)
+{
+    ssize_t n;
+    do
+        n = read(fd, to, size);
+    while (n < 0 && errno == EINTR);
+    *out_n = n > 0 ? (size_t)n : 0;
+    return n >= 0 || host_fail(out_error, "E0602", "%s: %s", path, strerror(errno));
+}
+
 static bool read_all(int fd, const char *path, Buffer *b, size_t limit, HostError *out_error)
 {
     for (;;) {
         char probe;
         bool full = b->used == b->size;
-        ssize_t n = full ? read(fd, &probe, 1) : read(fd, b->at + b->used, b->size - b->used);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return host_fail(out_error, "E0602", "%s: %s", path, strerror(errno));
+        size_t n;
+        if (!read_some(fd, path, full ? &probe : b->at + b->used, full ? 1 : b->size - b->used, &n,
+                       out_error))
+            return false;
         if (n == 0)
             return true;
         if (full) {
@@ -62,7 +75,7 @@ static bool read_all(int fd, const char *path, Buffer *b, size_t limit, HostErro
                 return false;
             b->at[b->used] = probe;
         }
-        b->used += (size_t)n;
+        b->used += n;
     }
 }
 
@@ -87,58 +100,64 @@ static bool open_plain(const char *path, int *out_fd, struct stat *out_stat, Hos
     return ok;
 }
 
-static bool read_plain(const char *path, Buffer *b, size_t limit, HostError *out_error)
+/* `first` bytes stand in `chunk` already. The packed file is never whole in memory. */
+static bool inflate_all(int fd, const char *path, unsigned char chunk[CHUNK], size_t first,
+                        Buffer *out, size_t limit, HostError *out_error)
 {
-    struct stat st;
-    int fd;
-    if (!open_plain(path, &fd, &st, out_error))
-        return false;
-    bool ok;
-    if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > limit) {
-        ok = host_fail(out_error, "E0609", "%s: more than %zu bytes", path, limit);
-    } else {
-        ok = buffer_start(b, (size_t)st.st_size, limit, path, out_error)
-          && read_all(fd, path, b, limit, out_error);
-    }
-    close(fd);
-    return ok;
-}
-
-static bool inflate_all(const char *path, const Buffer *in, Buffer *out, size_t limit,
-                        HostError *out_error)
-{
-    z_stream z = { 0 };
+    z_stream z = { .next_in = chunk, .avail_in = (uInt)first };
     if (inflateInit2(&z, 15 + 16) != Z_OK)
         return host_fail_memory(out_error, path, 1 << 16);
-    size_t taken = 0;
     bool ok = true, ended = false;
-    while (ok && !(ended && taken == in->used)) {
-        if (ended) {
-            ended = false;
-            inflateReset(&z);
-        }
-        if (out->used == out->size && !buffer_grow(out, limit, path, out_error)) {
-            ok = false;
+    while (ok) {
+        size_t n = z.avail_in;
+        if (!n && (ok = read_some(fd, path, chunk, CHUNK, &n, out_error)) && !n) {
+            ok = ended || host_fail(out_error, "E0603", "%s: gzip: the file is truncated", path);
             break;
         }
-        size_t give = in->used - taken < 1 << 30 ? in->used - taken : 1 << 30;
+        if (!ok || (out->used == out->size && !(ok = buffer_grow(out, limit, path, out_error))))
+            break;
+        if (!z.avail_in)
+            z.next_in = chunk;
+        if (ended)
+            inflateReset(&z);
         size_t room = out->size - out->used < 1 << 30 ? out->size - out->used : 1 << 30;
-        z.next_in = (Bytef *)in->at + taken;
-        z.avail_in = (uInt)give;
+        z.avail_in = (uInt)n;
         z.next_out = (Bytef *)out->at + out->used;
         z.avail_out = (uInt)room;
         int rc = inflate(&z, Z_NO_FLUSH);
-        taken += give - z.avail_in;
         out->used += room - z.avail_out;
         ended = rc == Z_STREAM_END;
         if (rc == Z_MEM_ERROR)
             ok = host_fail_memory(out_error, path, 1 << 15);
-        else if (rc != Z_OK && !ended)
-            ok = host_fail(out_error, "E0603", "%s: gzip: %s", path,
-                           rc == Z_BUF_ERROR ? "the file is truncated" : z.msg ? z.msg : "damaged");
+        else if (rc != Z_OK && rc != Z_BUF_ERROR && !ended)
+            ok = host_fail(out_error, "E0603", "%s: gzip: %s", path, z.msg ? z.msg : "damaged");
     }
     inflateEnd(&z);
     return ok;
+}
+
+static bool read_open(int fd, const char *path, const struct stat *st, Buffer *b, size_t limit,
+                      HostError *out_error)
+{
+    unsigned char chunk[CHUNK];
+    size_t first = 0, n = 1, size = S_ISREG(st->st_mode) ? (size_t)st->st_size : 0;
+    if (size > limit)
+        return host_fail(out_error, "E0609", "%s: more than %zu bytes", path, limit);
+    while (first < 2 && n) {
+        if (!read_some(fd, path, chunk + first, CHUNK - first, &n, out_error))
+            return false;
+        first += n;
+    }
+    if (first >= 2 && chunk[0] == 0x1f && chunk[1] == 0x8b)
+        return buffer_start(b, size > limit / 4 ? limit : size * 4, limit, path, out_error) &&
+               inflate_all(fd, path, chunk, first, b, limit, out_error);
+    if (!buffer_start(b, size > first ? size : first, limit, path, out_error))
+        return false;
+    if (first > b->size)
+        return host_fail(out_error, "E0609", "%s: more than %zu bytes", path, limit);
+    memcpy(b->at, chunk, first);
+    b->used = first;
+    return read_all(fd, path, b, limit, out_error);
 }
 
 size_t host_memory_size(void)
@@ -153,22 +172,20 @@ bool host_file_read(const char *path, size_t limit, char **out_bytes, size_t *ou
     *out_bytes = NULL;
     if (!limit)
         limit = host_memory_size();
-    Buffer in = { 0 }, out = { 0 };
-    bool ok = read_plain(path, &in, limit, out_error);
-    if (ok && in.used >= 2 && (uint8_t)in.at[0] == 0x1f && (uint8_t)in.at[1] == 0x8b) {
-        size_t guess = in.used > limit / 4 ? limit : in.used * 4;
-        ok = buffer_start(&out, guess, limit, path, out_error)
-          && inflate_all(path, &in, &out, limit, out_error);
-        free(in.at);
-        in = out;
-    }
+    Buffer b = { 0 };
+    struct stat st;
+    int fd;
+    if (!open_plain(path, &fd, &st, out_error))
+        return false;
+    bool ok = read_open(fd, path, &st, &b, limit, out_error);
+    close(fd);
     if (!ok) {
-        free(in.at);
+        free(b.at);
         return false;
     }
-    in.at[in.used] = 0;
-    *out_bytes = in.at;
-    *out_size = in.used;
+    b.at[b.used] = 0;
+    *out_bytes = b.at;
+    *out_size = b.used;
     return true;
 }
 
