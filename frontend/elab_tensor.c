@@ -351,6 +351,8 @@ static Val static_binary(Elab *e, AstBinaryOp op, Val a, Val b, LocId loc)
         if (op == AST_EQ || op == AST_NE)
             return val_bool((a.b == b.b) == (op == AST_EQ));
     }
+    if (a.kind == VAL_DTYPE && b.kind == VAL_DTYPE && (op == AST_EQ || op == AST_NE))
+        return val_bool((a.dtype == b.dtype) == (op == AST_EQ));
     if (a.kind == VAL_STRING && b.kind == VAL_STRING && (op == AST_EQ || op == AST_NE))
         return val_bool(!strcmp(a.string.text, b.string.text) == (op == AST_EQ));
     if (val_is_number(a) && val_is_number(b) && op >= AST_EQ && op != AST_MATMUL)

@@ -104,6 +104,17 @@ static void call_qr(Call *c)
     push_arg(c, n);
 }
 
+/* bufs: x, y. args: dtype, bytes a row; a row is an element. */
+static void call_copy(Call *c)
+{
+    Dtype t = graph_dtype(c->f->g, c->node);
+    c->d->rows = rows(c, 0);
+    push_buffer(c, operand_buffer(c, 0));
+    push_buffer(c, c->to);
+    push_arg(c, t);
+    push_arg(c, (int64_t)dtype_size(t));
+}
+
 /* bufs: x, index i64, updates, y. args: dtype, mode, width, n, kn, m, km. One row: all of it. */
 static void call_scatter(Call *c)
 {
@@ -131,6 +142,7 @@ static const struct {
     const char *symbol;
     void (*plan)(Call *c);
 } calls[] = {
+    { "dlrt_call_copy", call_copy },
     { "dlrt_call_qr", call_qr },
     { "dlrt_call_scatter", call_scatter },
     { "dlrt_call_solve", call_solve },

@@ -19,13 +19,11 @@ static const AttrDecl argsort_attrs[] = {
 
 static bool argsort_infer(Infer *q)
 {
-    if (infer_dtype(q, 0) == DT_U64) /* C1: a type that fits into those that can be sorted */
-        return infer_fail(q, DIAG_E0304, "argsort cannot sort u64; cast to i64 or f64");
-    if (!rule_axis(q, "axis", 0) || !rule_range(q, "descending", 0, 1)) /* C2, C3 */
+    if (!rule_axis(q, "axis", 0) || !rule_range(q, "descending", 0, 1)) /* C1, C2 */
         return false;
     rule_like(q, 0);
     q->dtype = (Dtype)q->attrs[2].i;
-    return dtype_is_integer(q->dtype) || /* C4 */
+    return dtype_is_integer(q->dtype) || /* C3 */
            infer_fail(q, DIAG_E0304, "argsort gives places, which are integers, not %s",
                       dtype_name(q->dtype));
 }
@@ -33,6 +31,9 @@ static bool argsort_infer(Infer *q)
 /* x[i] sorts before x[j]; NaN last either way */
 static bool sorts_before(const Value *x, int64_t i, int64_t j, bool descending)
 {
+    if (x->dtype == DT_U64)
+        return descending ? (uint64_t)x->i[i] > (uint64_t)x->i[j]
+                          : (uint64_t)x->i[i] < (uint64_t)x->i[j];
     if (!dtype_is_float(x->dtype))
         return descending ? x->i[i] > x->i[j] : x->i[i] < x->i[j];
     if (isnan(x->f[i]) || isnan(x->f[j]))
@@ -68,7 +69,15 @@ static Dtype sortable(Dtype t)
         return DT_F32;
     if (dtype_is_float(t) || t == DT_I64)
         return t;
-    return t == DT_U32 ? DT_I64 : DT_I32;
+    return t == DT_U32 || t == DT_U64 ? DT_I64 : DT_I32;
+}
+
+/* In a type that can be sorted, in the same order: u64 with its first bit turned is an i64. */
+static NodeId as_sortable(Graph *g, NodeId x)
+{
+    Dtype t = graph_dtype(g, x);
+    NodeId y = b_cast(g, x, sortable(t));
+    return t == DT_U64 ? b_binary(g, OP_xor, y, b_like(g, y, -0x1p63)) : y;
 }
 
 /* Along the last axis, of a sortable type, with i64 places. */
@@ -82,25 +91,29 @@ FOLD(argsort_fold)
     int64_t perm[MAX_RANK];
     for (uint32_t i = 0; i < shape->rank; i++)
         perm[i] = i == axis ? last : i == last ? axis : i;
-    x = b_transpose(g, b_cast(g, x, sortable(graph_dtype(g, x))), perm);
+    x = b_transpose(g, as_sortable(g, x), perm);
     AttrValue plain[] = { attr_i(last), attrs[1], attr_dtype(DT_I64) };
     return b_cast(g, b_transpose(g, graph_emit(g, OP_argsort, &x, 1, plain, 3), perm), dtype);
 }
 
 static NodeId argsort_cases(Graph *g, CaseRng *r, uint32_t i)
 {
-    static const Dtype types[] = { DT_F64, DT_F32, DT_I32, DT_I64, DT_U8, DT_BOOL };
+    static const Dtype types[] = { DT_F64, DT_F32, DT_I32, DT_I64, DT_U8, DT_BOOL, DT_U64 };
     static const struct {
         uint32_t rank, axis;
         int64_t dims[3];
     } t[] = { { 1, 0, { 13 } },    { 2, 1, { 3, 37 } }, { 2, 0, { 5, 3 } },
               { 2, 1, { -1, 7 } }, { 2, 1, { 4, 0 } },  { 1, 0, { 1 } } };
     enum { COUNT = sizeof t / sizeof *t };
-    if (i >= 6 * COUNT)
+    if (i >= 7 * COUNT)
         return NODE_NONE;
     Dtype type = types[i / COUNT];
     uint32_t c = i % COUNT;
-    NodeId x = case_input(g, r, type, t[c].rank, t[c].dims, 0, type == DT_BOOL ? 1 : 9, false);
+    NodeId x = case_input(g, r, type, t[c].rank, t[c].dims, 0,
+                          type == DT_BOOL  ? 1
+                          : type == DT_U64 ? 0x1.8p63
+                                           : 9,
+                          false);
     AttrValue attrs[] = { attr_i(t[c].axis), attr_i(i & 1), attr_dtype(i % 3 ? DT_I32 : DT_I64) };
     return graph_emit(g, OP_argsort, &x, 1, attrs, 3);
 }
@@ -110,6 +123,68 @@ const OpDef op_argsort = {
     .min_in = 1, .max_in = 1, .attrs = argsort_attrs, .infer = argsort_infer, .zero_grad = true,
     .ref = argsort_ref, .fold = argsort_fold, .lower = LOWER_CALL, .call = "dlrt_call_sort",
     .cases = argsort_cases,
+};
+
+/* ---- bitcast ---- */
+
+static bool bitcast_infer(Infer *q)
+{
+    Dtype to = (Dtype)q->attrs[0].i;
+    if (dtype_size(infer_dtype(q, 0)) != dtype_size(to) || to == DT_BOOL) /* C1, C2 */
+        return infer_fail(q, DIAG_E0304, "the bits of %s are not those of %s values",
+                          rule_type(q, 0), dtype_name(to));
+    rule_like(q, 0);
+    q->dtype = to;
+    return true;
+}
+
+static void bitcast_ref(Ref *q)
+{
+    const Value *x = q->in;
+    Shape flat = { .rank = 1, .dim = { dim_of(x->count) } };
+    void *bytes = arena_alloc(q->arena, (size_t)x->count * dtype_size(x->dtype));
+    value_to_bytes(x, bytes);
+    Value y = value_from_bytes(q->arena, q->out->dtype, &flat, bytes);
+    for (int64_t i = 0; i < y.count; i++)
+        element_copy(q->out, i, &y, i);
+}
+
+FOLD(bitcast_fold)
+{
+    FOLD_UNUSED;
+    return graph_dtype(g, in[0]) == dtype ? in[0] : NODE_NONE;
+}
+
+static NodeId bitcast_cases(Graph *g, CaseRng *r, uint32_t i)
+{
+    static const Dtype pairs[][2] = {
+        { DT_F32, DT_I32 }, { DT_I32, DT_F32 }, { DT_F64, DT_U64 }, { DT_I64, DT_F64 },
+        { DT_F16, DT_U16 }, { DT_I16, DT_BF16 }, { DT_BOOL, DT_U8 }, { DT_U8, DT_I8 },
+    };
+    static const int64_t dims[][2] = { { 3, 7 }, { -1, 5 }, { 0, 4 } };
+    if (i >= 24)
+        return NODE_NONE;
+    Dtype from = pairs[i / 3][0];
+    double hi = from == DT_BOOL ? 1 : 9, lo = dtype_is_signed(from) ? -9 : 0;
+    if (from == DT_I32)
+        lo = 0x1p29, hi = 0x1p30; /* numbers of a moderate size as f32 */
+    if (from == DT_I64)
+        lo = 0x1p61, hi = 0x1p62;
+    if (from == DT_I16)
+        lo = 0x3000, hi = 0x4000;
+    NodeId x = case_input(g, r, from, 2, dims[i % 3], lo, hi, false);
+    AttrValue to = attr_dtype(pairs[i / 3][1]);
+    return graph_emit(g, OP_bitcast, &x, 1, &to, 1);
+}
+
+static const AttrDecl bitcast_attrs[] = {
+    { .name = "dtype", .kind = ATTR_DTYPE, .required = true }, { 0 }
+};
+const OpDef op_bitcast = {
+    .name = "bitcast", .doc = "the same bits as another type of that size", .min_in = 1,
+    .max_in = 1, .attrs = bitcast_attrs, .infer = bitcast_infer, .zero_grad = true,
+    .ref = bitcast_ref, .fold = bitcast_fold, .lower = LOWER_CALL, .call = "dlrt_call_copy",
+    .cases = bitcast_cases,
 };
 
 /* ---- solve ---- */

@@ -30,6 +30,7 @@ DlrtCall *test_call_address(const char *symbol)
         { "dlrt_call_sort", dlrt_call_sort },
         { "dlrt_call_scatter", dlrt_call_scatter },
         { "dlrt_call_solve", dlrt_call_solve },
+        { "dlrt_call_copy", dlrt_call_copy },
         { "dlrt_call_qr", dlrt_call_qr },
     };
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++)

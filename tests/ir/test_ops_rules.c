@@ -266,9 +266,12 @@ static void test_random_and_calls(void **state)
           { shape, attr_i(1), attr_i(3), attr_i(3) }, 4, DIAG_E0315, NULL);
     CHECK(b, "integer C3 type", OP_random_integer, { key, key }, 2,
           { shape, attr_i(1), attr_i(-1), attr_i(3), attr_dtype(DT_U8) }, 5, DIAG_E0315, NULL);
-    CHECK(b, "argsort C1", OP_argsort, { seed }, 1, { attr_i(0) }, 1, DIAG_E0304, NULL);
-    CHECK(b, "argsort C2", OP_argsort, { x }, 1, { attr_i(2) }, 1, DIAG_E0307, NULL);
-    CHECK(b, "argsort C4", OP_argsort, { x }, 1, { attr_i(0), attr_i(0), attr_dtype(DT_F32) }, 3,
+    CHECK(b, "bitcast C1", OP_bitcast, { x }, 1, { attr_dtype(DT_F64) }, 1, DIAG_E0304, NULL);
+    CHECK(b, "bitcast C2", OP_bitcast, { INPUT(g, DT_U8, 3) }, 1, { attr_dtype(DT_BOOL) }, 1,
+          DIAG_E0304, NULL);
+    CHECK(b, "argsort C1", OP_argsort, { x }, 1, { attr_i(2) }, 1, DIAG_E0307, NULL);
+    CHECK(b, "argsort C2", OP_argsort, { x }, 1, { attr_i(0), attr_i(2) }, 2, DIAG_E0315, NULL);
+    CHECK(b, "argsort C3", OP_argsort, { x }, 1, { attr_i(0), attr_i(0), attr_dtype(DT_F32) }, 3,
           DIAG_E0304, NULL);
     CHECK(b, "solve C1", OP_solve, { i, i }, 2, { { 0 } }, 0, DIAG_E0304, NULL);
     CHECK(b, "solve C3 square", OP_solve, { y, y }, 2, { { 0 } }, 0, DIAG_E0321, NULL);

@@ -19,7 +19,7 @@ static const struct {
     { "lenet", NULL, 1 },      { "linreg", NULL, 8 },      { "nn", "Norms", 8 },
     { "nn", "Pools", 8 },       { "nn", "Spread", 8 },     { "quadratic", NULL, 8 },
     { "ranks", NULL, 8 },      { "root", NULL, 8 },        { "scaling", NULL, 8 },
-    { "xor", "Perceptron", 8 }, { "xor", "Xor", 8 },
+    { "signals", NULL, 8 },    { "xor", "Perceptron", 8 }, { "xor", "Xor", 8 },
 };
 enum { PROGRAMS = sizeof programs / sizeof *programs };
 
