@@ -40,27 +40,25 @@ static void show(const char **s, char to[16])
     *s += size ? size : 1;
 }
 
-static uint32_t count_shown(const char *s)
-{
-    char one[16];
-    uint32_t n = 0;
-    for (; *s; n++)
-        show(&s, one);
-    return n;
-}
-
 const char *onnx_escape(Arena *a, const char *s)
 {
+    char text[(SHOWN + 1) * 16], *to = text, one[16];
+    bool clean = true;
+    uint32_t n = 0, i = 0;
     if (!s)
         return "";
-    uint32_t n = count_shown(s), at = 0;
-    char *text = arena_alloc(a, SHOWN * 16 + 4), *to = text, one[16];
-    for (uint32_t i = 0; *s; i++) {
-        show(&s, one);
+    for (const char *at = s, *next = s; *at; at = next, n++) {
+        show(&next, one);
+        clean &= !strncmp(one, at, (size_t)(next - at));
+    }
+    if (clean && n <= SHOWN)
+        return s;
+    for (const char *at = s; *at; i++) {
+        show(&at, one);
         if (n <= SHOWN || i < SHOWN_FIRST || i >= n - SHOWN_LAST)
             to = stpcpy(to, one);
-        else if (!at++)
+        else if (i == SHOWN_FIRST)
             to = stpcpy(to, "...");
     }
-    return text;
+    return arena_strndup(a, text, (size_t)(to - text));
 }

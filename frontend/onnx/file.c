@@ -25,6 +25,8 @@ static size_t pool_limit(size_t file_size)
 bool onnx_fail(OnnxFile *f, DiagCode code, const char *format, ...)
 {
     va_list args;
+    if (f->failures++ >= DIAG_MAX_ERRORS)
+        return false;
     va_start(args, format);
     const char *message = arena_vprintf(f->cx->arena, format, args);
     va_end(args);

@@ -42,8 +42,8 @@ LocId onnx_loc(const OnnxFile *f);
 
 /* The elements of a tensor of f's model, in whatever way they are stored: they point into the
  * mapped file where their alignment allows, else they are converted, once. False: reported, naming
- * the tensor as `what` ("initializer `w`", escaped). Tensors of strings are refused as
- * unsupported: see onnx_strings. */
+ * the tensor as `what` ("initializer `w`", escaped); after 20 failures of one file nothing more is
+ * tried or reported. Tensors of strings are refused as unsupported: see onnx_strings. */
 bool onnx_tensor(OnnxFile *f, const Onnx__TensorProto *t, const char *what, OnnxTensor *out_t);
 
 /* The same for a tensor of strings: NUL-terminated UTF-8. Its out_t->data is NULL. */
@@ -55,11 +55,12 @@ bool onnx_read_tensor_file(Compiler *cx, const char *path, OnnxTensor *out_t);
 
 /* The dtype of an element type of ONNX (TensorProto.DataType). False: we have none for it. */
 bool onnx_dtype(int32_t data_type, Dtype *out_dtype);
-/* "float16", "string"; "type 99" for a number that ONNX does not have. */
+/* "float16", "string"; "#99" for a number that ONNX does not have. */
 const char *onnx_type_name(Arena *a, int32_t data_type);
 
 /* For messages: control characters and bytes that are not UTF-8 are written `\x1b`, and what is
- * longer than 80 characters is shortened in the middle. NULL gives "". */
+ * longer than 80 characters is shortened in the middle. A text without any of this is returned as
+ * it is. NULL gives "". */
 const char *onnx_escape(Arena *a, const char *s);
 
 #endif

@@ -24,6 +24,7 @@ typedef struct {
 struct OnnxFile {
     Compiler *cx;
     LocId loc;
+    uint32_t failures;  /* after DIAG_MAX_ERRORS nothing more is recorded */
     const char *path;
     OnnxBytes bytes;
     bool mapped;        /* by us */

@@ -60,7 +60,7 @@ const char *onnx_type_name(Arena *a, int32_t data_type)
     const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(
         &onnx__tensor_proto__data_type__descriptor, data_type);
     if (!v)
-        return arena_printf(a, "type %" PRId32, data_type);
+        return arena_printf(a, "#%" PRId32, data_type);
     char *name = arena_strndup(a, v->name, strlen(v->name));
     for (char *c = name; *c; c++)
         *c = (char)(*c >= 'A' && *c <= 'Z' ? *c - 'A' + 'a' : *c);
@@ -88,6 +88,11 @@ static const char *shape_of(const Decode *d)
     for (uint32_t i = 0; i < d->to->rank; i++)
         text = arena_printf(a, "%s%s%" PRId64, text, i ? ", " : "", d->to->dim[i]);
     return arena_printf(a, "[%s]", text);
+}
+
+static const char *type_of(const Decode *d)
+{
+    return onnx_type_name(d->f->cx->arena, d->t->data_type);
 }
 
 static bool read_shape(Decode *d)
@@ -161,17 +166,16 @@ static void count_elements(Decode *d)
 static bool check_elements(Decode *d)
 {
     uint64_t raw = d->elements[RAW_DATA], typed = d->elements[d->typed];
-    const char *type = onnx_type_name(d->f->cx->arena, d->t->data_type);
     for (uint32_t i = 0; i < FIELD_COUNT; i++)
         if (d->elements[i] && i != d->typed && i != RAW_DATA)
-            return onnx_fail(d->f, DIAG_E0704, "%s: %s elements cannot be in %s", d->what, type,
-                             field_names[i]);
+            return onnx_fail(d->f, DIAG_E0704, "%s: %s elements cannot be in %s", d->what,
+                             type_of(d), field_names[i]);
     if (raw && typed)
         return onnx_fail(d->f, DIAG_E0704, "%s has elements both in raw_data and in %s", d->what,
                          field_names[d->typed]);
     if (raw && raw != d->to->bytes)
         return onnx_fail(d->f, DIAG_E0704, "%s: the shape %s of %s takes %zu bytes, but %" PRIu64
-                         " are there", d->what, shape_of(d), type, d->to->bytes, raw);
+                         " are there", d->what, shape_of(d), type_of(d), d->to->bytes, raw);
     if (!raw && typed != (uint64_t)d->to->count)
         return onnx_fail(d->f, DIAG_E0704, "%s: the shape %s has %" PRId64 " elements, but %" PRIu64
                          " are there", d->what, shape_of(d), d->to->count, typed);
@@ -206,7 +210,7 @@ static bool put_value(Decode *d, uint8_t **to, uint64_t bits)
     int64_t v = value_of(d->typed, bits);
     if (!fits_dtype(d->to->dtype, v))
         return onnx_fail(d->f, DIAG_E0704, "%s: %" PRId64 " is no element of %s", d->what, v,
-                         onnx_type_name(d->f->cx->arena, d->t->data_type));
+                         type_of(d));
     size_t size = dtype_size(d->to->dtype);
     memcpy(*to, &v, size);
     *to += size;
@@ -313,8 +317,9 @@ static bool fill(Decode *d)
     } else if (!check_elements(d)) {
         return false;
     }
+    static const uint64_t nothing;
     if (!to->count) {
-        to->data = "";
+        to->data = &nothing;
         return true;
     }
     bool as_is = external || d->elements[RAW_DATA] || (is_fixed(d->typed) && d->pieces == 1 &&
@@ -360,14 +365,15 @@ static bool find_message(Decode *d)
 static bool begin(Decode *d, bool strings)
 {
     const Onnx__TensorProto *t = d->t;
-    Arena *a = d->f->cx->arena;
     *d->to = (OnnxTensor){ 0 };
+    if (d->f->failures >= DIAG_MAX_ERRORS) /* a file of a million bad tensors */
+        return false;
     if (!t->has_data_type || t->data_type <= 0)
         return onnx_fail(d->f, DIAG_E0704, "%s does not say the type of its elements", d->what);
     bool is_string = t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING;
     if (is_string != strings || (!is_string && !onnx_dtype(t->data_type, &d->to->dtype)))
         return onnx_fail(d->f, DIAG_E0712, "%s: elements of type %s are not supported here",
-                         d->what, onnx_type_name(a, t->data_type));
+                         d->what, type_of(d));
     if (t->segment)
         return onnx_fail(d->f, DIAG_E0712, "%s: tensors in segments are not supported", d->what);
     d->typed = is_string ? STRING_DATA : types[t->data_type].field;
