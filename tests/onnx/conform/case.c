@@ -27,7 +27,6 @@ typedef struct {
     const Onnx__GraphProto *graph;
     CaseResult *result;
     Arrays in, out;
-    VEC(FrontendSetting) defines;
 } Case;
 
 static bool end(Case *c, CaseStatus status, const char *format, ...)
@@ -173,7 +172,9 @@ static bool read_arrays(Case *c, const char *set, const char *kind, Arrays *out)
         if (!onnx_read_tensor_file(c->run.cx, path, &t))
             return diagnosed(c);
         Array *a = &out->at[out->n];
-        *a = (Array){ .dtype = dtypes[t.dtype], .rank = (int)t.rank, .data = t.data };
+        void *own = arena_alloc(c->run.arena, t.bytes); /* aligned, as an entry wants it */
+        memcpy(own, t.data, t.bytes);
+        *a = (Array){ .dtype = dtypes[t.dtype], .rank = (int)t.rank, .data = own };
         memcpy(a->dims, t.dim, sizeof a->dims);
     }
 }
@@ -207,26 +208,6 @@ static bool name_arrays(Case *c)
     for (uint32_t i = 0; i < c->out.n; i++)
         name_array(&c->out.at[i], g->output[i]);
     return true;
-}
-
-/* -D for the dims that the model names, by the inputs given. */
-static void define_dims(Case *c)
-{
-    c->defines.n = 0;
-    for (uint32_t i = 0; i < c->in.n; i++)
-        for (size_t k = 0; k < c->graph->n_input; k++) {
-            const Onnx__TypeProto *t = c->graph->input[k]->type;
-            const Onnx__TensorShapeProto *s = t && t->tensor_type ? t->tensor_type->shape : NULL;
-            if (strcmp(c->graph->input[k]->name, c->in.at[i].name))
-                continue;
-            for (size_t d = 0; s && d < s->n_dim && (int)d < c->in.at[i].rank; d++)
-                if (s->dim[d]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM)
-                    vec_push(c->run.arena, &c->defines,
-                             (FrontendSetting){
-                                 s->dim[d]->dim_param,
-                                 arena_printf(c->run.arena, "%lld",
-                                              (long long)c->in.at[i].dims[d]) });
-        }
 }
 
 /* ---- Running ---- */
@@ -317,18 +298,30 @@ static bool call(Case *c, Engine *e)
     return ok;
 }
 
-/* One data set. The model is compiled for it: dims and shapes may come from its inputs. */
+/* The command line of `dlrun infer` with these inputs: the importer takes dims, and values that
+ * decide a shape, from them. */
+static bool set_options(Case *c, const char *set)
+{
+    VEC(char *) words = { 0 };
+    Arena *a = c->run.arena;
+    vec_push(a, &words, "onnx_conform");
+    vec_push(a, &words, "--threads=1");
+    for (uint32_t i = 0; i < c->in.n; i++) {
+        vec_push(a, &words, "-i");
+        vec_push(a, &words, arena_printf(a, "%s=%s/input_%u.pb", c->in.at[i].name, set, i));
+    }
+    return options_parse(&c->run.options, a, DLRUN, (int)words.n, words.at) ||
+           end(c, CASE_CRASH, "options");
+}
+
+/* One data set. The model is compiled for it. */
 static bool run_set(Case *c, const char *set)
 {
-    static char *words[] = { "onnx_conform", "--threads", "1" };
     Engine e;
+    FrontendOptions fo = { 0 };
     if (!read_arrays(c, set, "input", &c->in) || !read_arrays(c, set, "output", &c->out) ||
-        !name_arrays(c))
+        !name_arrays(c) || !set_options(c, set))
         return false;
-    define_dims(c);
-    FrontendOptions fo = { .defines = c->defines.at, .n_defines = c->defines.n };
-    if (!options_parse(&c->run.options, c->run.arena, DLRUN, 3, words))
-        return end(c, CASE_CRASH, "options");
     bool ok = engine_open(&c->run, c->model, &fo, &e) ? diagnosed(c) : call(c, &e);
     engine_close(&e);
     return ok;
