@@ -5,6 +5,8 @@
  * relu). */
 #include "driver/engine.h"
 
+#include "driver/known.h"
+
 #include "ir/text.h"
 #include "runtime/checksum.h"
 #include "runtime/host/progress.h"
@@ -160,6 +162,7 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
         return open_library(e);
     double start = host_clock();
     fo->probe = data_probe;
+    fo->known = known_value;
     fo->user = e;
     e->options = *fo;
     bool ok = load_unit(e, fo);

@@ -22,6 +22,12 @@ typedef struct {
     Engine *engine;
 } EngineRest;
 
+/* An array given with -i, as it was read before the model was built. */
+typedef struct {
+    const char *name;
+    FrontendValue value;
+} EngineKnown;
+
 struct Engine {
     Run *run;
     const char *path;        /* the .dl file, or the library */
@@ -38,6 +44,7 @@ struct Engine {
     char program[20];    /* hash of what the model computes, in eval mode, before any pass */
     char steps[20];      /* the same of the training steps */
     VEC(EngineData) data;
+    VEC(EngineKnown) known;
     VEC(EngineRest) rests;
 };
 
@@ -55,9 +62,9 @@ const char *engine_words(const Engine *e);
 uint32_t engine_entry(const Engine *e, const char *name);
 /* Exports that a person may call, in the order of the file. */
 bool engine_is_export(const Engine *e, uint32_t entry);
-/* Floating-point operations of one call at the largest batch, by its kernels. */
 /* Every weight has its value already: from the model's own file, or because there are none. */
 bool engine_has_start_values(const Engine *e);
+/* Floating-point operations of one call at the largest batch, by its kernels. */
 double engine_flops(const Engine *e, uint32_t entry);
 /* Records a failure of the host library, or of the runtime (its message), as a diagnostic. */
 void engine_report_host(Engine *e, LocId loc, const HostError *error);

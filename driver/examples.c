@@ -5,6 +5,7 @@
 #include "driver/examples.h"
 
 #include "driver/inputs.h"
+#include "frontend/onnx/file.h"
 #include "runtime/host/loader.h"
 
 #include <stdlib.h>
@@ -137,9 +138,11 @@ static bool read_file(Examples *x, const DlrtValue *v, const char *path, HostNpy
         return read_npz(x, v, path, out);
     if (ends_with(path, ".npy"))
         return host_npy_read(path, out, &error) || fail_host(x, &error);
+    if (ends_with(path, ".pb"))
+        return read_tensor_file(x->e, path, out);
     if (is_idx(path))
         return read_idx(x, path, out);
-    return fail(x, "what is %s? An input is .npy, .npz, .png, or IDX (..-ubyte.gz)", path);
+    return fail(x, "what is %s? An input is .npy, .npz, .pb, .png, or IDX (..-ubyte.gz)", path);
 }
 
 /* The file given for input i: by name, or without one where that is clear. */
@@ -165,6 +168,8 @@ static bool check_names(Examples *x)
         bool known = !name;
         for (uint32_t i = 0; !known && i < x->n; i++)
             known = !strcmp(x->values[i]->name, name);
+        for (uint32_t i = 0; !known && x->e->unit && i < x->e->unit->by_value.n; i++)
+            known = !strcmp(x->e->unit->by_value.at[i], name);
         if (!known)
             return fail(x, "`%s` has no input `%s`", x->who, name);
     }
@@ -202,6 +207,19 @@ int64_t examples_wanted(const Examples *x)
             return own ? f->dims[0] : 1;
     }
     return x->pinned;
+}
+
+bool read_tensor_file(Engine *e, const char *path, HostNpy *out)
+{
+    OnnxTensor t;
+    if (!onnx_read_tensor_file(e->run->cx, path, &t))
+        return false;
+    *out = (HostNpy){ .dtype = (DlrtDtype)t.dtype, .rank = (int)t.rank, .data = malloc(t.bytes + 1) };
+    if (!out->data)
+        return false;
+    memcpy(out->dims, t.dim, t.rank * sizeof *t.dim);
+    memcpy(out->data, t.data, t.bytes);
+    return true;
 }
 
 /* ---- Arrays ---- */

@@ -26,6 +26,9 @@ void examples_close(Examples *x);
  * a file differs from its value in that extent alone; else x->pinned. */
 int64_t examples_wanted(const Examples *x);
 
+/* An array from a file that is one TensorProto. False: reported. */
+bool read_tensor_file(Engine *e, const char *path, HostNpy *out);
+
 /* Whether the value has an axis of examples. */
 bool value_has_batch(const DlrtValue *v);
 

@@ -55,6 +55,8 @@ struct Unit {
     VEC(Shape) shapes;
     VEC(AttrList) attrs;
     Recipe recipe;
+    VEC(const char *) by_value; /* inputs of an ONNX file that were taken by their values: they
+                                   decide shapes, and are no inputs of the entry */
     struct Program *program; /* kernels and plans, from the pass `fuse` on; else NULL */
     void *shape_index, *attr_index; /* hashes, private to graph.c */
 };

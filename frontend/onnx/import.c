@@ -259,7 +259,10 @@ static const char *model_name(Import *im)
 {
     const char *slash = strrchr(im->path, '/'), *stem = slash ? slash + 1 : im->path;
     const char *dot = strrchr(stem, '.');
-    return import_ident(im, arena_strndup(im->a, stem, dot ? (size_t)(dot - stem) : strlen(stem)));
+    char *name = arena_strndup(im->a, stem, dot ? (size_t)(dot - stem) : strlen(stem));
+    if (*name >= 'a' && *name <= 'z') /* a type's name, as people write them: Model, Resnet18 */
+        *name = (char)(*name - 'a' + 'A');
+    return import_ident(im, name);
 }
 
 static OnnxWeights *collect_weights(Import *im)
@@ -297,6 +300,9 @@ const char *onnx_import(Elab *e, const char *path, const char *until, OnnxWeight
         ok = walk(&im);
     while (ok && im.again);
     const char *text = NULL;
+    for (uint32_t i = 0; i < im.inputs.n; i++)
+        if (im.fixed[im.inputs.at[i]->input])
+            vec_push(e->a, &e->u->by_value, im.inputs.at[i]->name);
     if (ok && report_refusals(&im) && !e->cx->errors) {
         im.model_name = model_name(&im);
         text = import_model_text(&im);
