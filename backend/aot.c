@@ -59,6 +59,18 @@ static bool put_file(Build *b, const char *name, const void *data, size_t size)
     return write_file(b, in_folder(b, name), data, size);
 }
 
+static bool put_starts(Build *b, const DlrtModel *m)
+{
+    const char *path = in_folder(b, "starts");
+    FILE *f = fopen(path, "wb");
+    bool ok = f && aot_put_starts(f, m, b->o);
+    if (f && fclose(f))
+        ok = false;
+    if (!ok)
+        diag_report(b->u->cx, DIAG_E0811, 0, "cannot write %s: %s", path, strerror(errno));
+    return ok;
+}
+
 /* Runs a command in the folder; its errors go to a file, the first line of which the diagnostic
  * shows. */
 static bool run(Build *b, Command *c)
@@ -140,6 +152,7 @@ static bool compile_tables(Build *b, const ModelTables *tables, const TinyEntrie
            put_file(b, "dlrt.o", embedded_dlrt_o,
                     embedded_size(embedded_dlrt_o, embedded_dlrt_o_end)) &&
            (!b->o->weights || put_file(b, "weights", b->o->weights, b->o->weights_size)) &&
+           put_starts(b, &tables->model) &&
            put_file(b, "model.c", source, strlen(source)) && in_folder(b, "model.o") && run(b, &c);
 }
 

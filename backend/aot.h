@@ -7,6 +7,8 @@
 #define DLCC_BACKEND_AOT_H
 #include "backend/tiny.h"
 
+#include <stdio.h>
+
 typedef enum { AOT_SHARED, AOT_ARCHIVE, AOT_OBJECT, AOT_HEADER } AotKind;
 
 typedef struct {
@@ -34,6 +36,10 @@ const char *aot_header(Unit *u, const ModelTables *tables, const AotOptions *o);
 /* The C source of tables and functions. In u's arena. */
 const char *aot_source(Unit *u, const ModelTables *tables, const TinyEntries *tiny,
                        const AotOptions *o);
+
+/* Start values of the model's tensors, as the source expects them in a file `starts`. False: it
+ * cannot be written. */
+bool aot_put_starts(FILE *out, const DlrtModel *m, const AotOptions *o);
 
 /* A C identifier made of a name: lower case, other characters as `_`. */
 const char *aot_prefix(Arena *a, const char *name);

@@ -221,6 +221,54 @@ static void put_tensors(FILE *out, const DlrtModel *m)
     fputs(m->tensor_count ? "};\n" : "    { 0 },\n};\n", out);
 }
 
+static bool is_embedded(const DlrtModel *m, const DlrtStart *s, const AotOptions *o)
+{
+    return !o->weights || m->tensors[s->tensor].kind != DLRT_PARAM; /* the weights file has it */
+}
+
+static uint64_t start_bytes(const DlrtModel *m, const DlrtStart *s)
+{
+    uint64_t n = dtype_size((Dtype)s->dtype);
+    for (int d = 0; d < m->tensors[s->tensor].rank; d++)
+        n *= (uint64_t)m->tensors[s->tensor].dims[d];
+    return n;
+}
+
+bool aot_put_starts(FILE *out, const DlrtModel *m, const AotOptions *o)
+{
+    static const char zeros[64];
+    for (uint32_t i = 0; i < m->start_count; i++) {
+        uint64_t n = is_embedded(m, &m->starts[i], o) ? start_bytes(m, &m->starts[i]) : 0;
+        if (n && (fwrite(m->starts[i].data, 1, n, out) != n ||
+                  fwrite(zeros, 1, -n % 64, out) != -n % 64))
+            return false;
+    }
+    return true;
+}
+
+/* Start values: a file of them, and where each lies in it. */
+static uint32_t put_start_table(FILE *out, const DlrtModel *m, const AotOptions *o)
+{
+    uint64_t at = 0;
+    uint32_t count = 0;
+    fputs("__asm__(\".section .rodata\\n.balign 64\\nstart_bytes:\\n.incbin "
+          "\\\"starts\\\"\\n.text\\n\");\n"
+          "extern const unsigned char start_bytes[] __attribute__((visibility(\"hidden\")));\n",
+          out);
+    open_array(out, "DlrtStart", "starts", -1);
+    for (uint32_t i = 0; i < m->start_count; i++) {
+        const DlrtStart *s = &m->starts[i];
+        if (!is_embedded(m, s, o))
+            continue;
+        fprintf(out, "    { start_bytes + %llu, %u, %d },\n", (unsigned long long)at, s->tensor,
+                s->dtype);
+        at += (start_bytes(m, s) + 63) / 64 * 64;
+        count++;
+    }
+    fputs(count ? "};\n" : "    { 0 },\n};\n", out);
+    return count;
+}
+
 static void put_numbers(FILE *out, const char *name, int64_t number, const uint32_t *v, uint32_t n)
 {
     open_array(out, "uint32_t", name, number);
@@ -288,7 +336,7 @@ static void put_constants(FILE *out, const Program *p)
     fputs("    0,\n};\n", out);
 }
 
-static void put_model(FILE *out, const DlrtModel *m)
+static void put_model(FILE *out, const DlrtModel *m, uint32_t starts)
 {
     fprintf(out,
             "static const DlrtModel model = {\n"
@@ -309,13 +357,13 @@ static void put_model(FILE *out, const DlrtModel *m)
             (long long)m->arena_bytes);
     fprintf(out,
             "    .kernels = kernels, .calls = calls, .entries = entries, .tensors = tensors, "
-            ".notes = notes,\n"
+            ".notes = notes, .starts = starts, .start_count = %u,\n"
             "    .fields = fields, .updates = updates, .metrics = metrics,\n"
             "    .kernel_count = %u, .call_count = %u, .entry_count = %u, .tensor_count = %u, "
             ".note_count = %u,\n"
             "    .field_count = %u, .update_count = %u, .metric_count = %u, .sum_count = %u, "
             ".init_entry = %uu,\n",
-            m->kernel_count, m->call_count, m->entry_count, m->tensor_count, m->note_count,
+            starts, m->kernel_count, m->call_count, m->entry_count, m->tensor_count, m->note_count,
             m->field_count, m->update_count, m->metric_count, m->sum_count, m->init_entry);
     fprintf(out,
             "    .batch = %lld, .steps = %lld, .epochs = %lld, .seed = UINT64_C(%llu), .shuffle = "
@@ -523,7 +571,7 @@ const char *aot_source(Unit *u, const ModelTables *tables, const TinyEntries *ti
     put_tensors(out, m);
     put_recipe(out, m);
     put_metrics(out, m);
-    put_model(out, m);
+    put_model(out, m, put_start_table(out, m, o));
     put_weights(out, o);
     put_library(out, o);
     put_common(out, o->prefix);

@@ -256,6 +256,12 @@ static void lay_out_tensors(Layout *l)
     }
     l->m->tensors = t;
     l->m->tensor_count = u->tensors.n;
+    DlrtStart *starts = arena_new_array(l->a, DlrtStart, u->tensors.n);
+    for (uint32_t i = 0; i < u->tensors.n; i++)
+        if (u->tensors.at[i].data)
+            starts[l->m->start_count++] =
+                (DlrtStart){ u->tensors.at[i].data, i, (int32_t)u->tensors.at[i].data_dtype };
+    l->m->starts = starts;
 }
 
 static uint32_t field_number(Layout *l, const Entry *entry, const Input *in)

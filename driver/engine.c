@@ -115,33 +115,6 @@ static int open_library(Engine *e)
     return code ? code : EXIT_INTERNAL;
 }
 
-/* Start values that the model's file holds, as that of an ONNX model does. */
-static bool write_start_values(Engine *e)
-{
-    for (uint32_t i = 0; i < e->unit->tensors.n; i++) {
-        const Tensor *t = &e->unit->tensors.at[i];
-        int64_t n;
-        if (!t->data || !shape_elements(&t->shape, &n))
-            continue;
-        size_t bytes = (size_t)n * dtype_size(t->dtype);
-        const void *data = t->data;
-        char *own = NULL;
-        if (t->dtype != t->data_dtype) {
-            if (!(own = malloc(bytes + 1)))
-                return false;
-            dlrt_convert(own, (DlrtDtype)t->dtype, data, (DlrtDtype)t->data_dtype, (size_t)n);
-            data = own;
-        }
-        int rc = dlrt_write_raw(e->cx, t->name, data, bytes);
-        free(own);
-        if (rc) {
-            diag_report(e->run->cx, DIAG_E0905, 0, "%s", dlrt_message(e->cx));
-            return false;
-        }
-    }
-    return true;
-}
-
 bool engine_has_start_values(const Engine *e)
 {
     for (uint32_t i = 0; e->unit && i < e->unit->tensors.n; i++)
@@ -170,7 +143,7 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
     if (ok && (e->session = session_new(e->unit, &e->target, engine_call))) {
         malloc_trim(0); /* the code generator's heap, before data are loaded */
         e->model = session_model(e->session);
-        ok = start_context(e) && write_start_values(e);
+        ok = start_context(e);
     }
     if (ok && e->cx)
         return 0;

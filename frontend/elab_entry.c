@@ -418,7 +418,7 @@ static bool init_body(Elab *e, void *user)
     (void)user;
     e->training = true;
     for (uint32_t i = 0; i < e->u->tensors.n; i++) {
-        if (e->u->tensors.at[i].data) /* written from its file */
+        if (e->u->tensors.at[i].data) /* it begins with what its file has */
             continue;
         NodeId x = init_node(e, i);
         if (x == NODE_NONE)

@@ -74,6 +74,24 @@ static int make(const DlrtModel *model, void *mem, size_t size, int64_t need, Dl
     return DLRT_OK;
 }
 
+static void write_start(DlrtContext *cx, const DlrtStart *s)
+{
+    enum { PIECE = 512 };
+    const DlrtTensor *t = &cx->model->tensors[s->tensor];
+    const char *from = s->data;
+    int64_t n = dlrt_tensor_count(t), size = (int64_t)dlrt_dtype_size(s->dtype);
+    if (s->dtype == t->dtype) {
+        dlrt_tensor_scatter(cx, t, 0, n, from);
+        return;
+    }
+    for (int64_t first = 0; first < n; first += PIECE) {
+        uint64_t piece[PIECE];
+        int64_t part = n - first < PIECE ? n - first : PIECE;
+        dlrt_convert(piece, t->dtype, from + first * size, s->dtype, (size_t)part);
+        dlrt_tensor_scatter(cx, t, first, part, piece);
+    }
+}
+
 int dlrt_init(const DlrtModel *model, uint64_t abi, void *mem, size_t size, uint64_t seed,
               DlrtContext **out_cx)
 {
@@ -105,6 +123,8 @@ int dlrt_init(const DlrtModel *model, uint64_t abi, void *mem, size_t size, uint
             return rc;
         }
     }
+    for (uint32_t i = 0; i < model->start_count; i++)
+        write_start(cx, &model->starts[i]);
     *out_cx = cx;
     return DLRT_OK;
 }

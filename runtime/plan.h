@@ -187,6 +187,14 @@ typedef struct {
 } DlrtTensor;
 static_assert(sizeof(DlrtTensor) == 104, "laid out by code generation");
 
+/* What a tensor begins with, where it is not computed: elements as they lie in a file that was
+ * imported. `init` copies them, converting where dtypes differ. */
+typedef struct {
+    const void *data; /* row-major, as many as the tensor has */
+    uint32_t tensor;
+    int32_t dtype; /* DlrtDtype, of data */
+} DlrtStart;
+
 /* ---- Recipe ---- */
 
 /* One array of the caller's data, N examples long; a loss argument. `value.batch[0]` is 1,
@@ -265,6 +273,7 @@ typedef struct {
     const DlrtField *fields;
     const DlrtUpdate *updates;
     const DlrtMetric *metrics;
+    const DlrtStart *starts;
 
     uint32_t kernel_count;
     uint32_t call_count;
@@ -282,9 +291,9 @@ typedef struct {
     int64_t epochs; /* likewise; 0 if the recipe counts steps */
     uint64_t seed;  /* of the recipe; the caller's seed wins */
     uint32_t shuffle;
-    uint32_t reserved;
+    uint32_t start_count;
 } DlrtModel;
-static_assert(sizeof(DlrtModel) == 256, "laid out by code generation");
+static_assert(sizeof(DlrtModel) == 264, "laid out by code generation");
 
 /* What a shared library shows of itself to the tools, as the symbol PREFIX_library. */
 #define DLRT_LIBRARY_MAGIC UINT64_C(0x315952424c4c4c44)

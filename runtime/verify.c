@@ -318,6 +318,10 @@ bool dlrt_verify(const DlrtModel *m, char *message, size_t size)
     for (uint32_t i = 0; i < m->tensor_count; i++)
         if (!check_tensor(&c, &m->tensors[i]))
             return false;
+    for (uint32_t i = 0; i < m->start_count; i++)
+        if (m->starts[i].tensor >= m->tensor_count || m->starts[i].dtype < 0 ||
+            m->starts[i].dtype >= DLRT_DTYPE_COUNT || !m->starts[i].data)
+            return bad(&c, "a start value of no tensor");
     for (uint32_t i = 0; i < m->entry_count; i++)
         if (!check_entry(&c, &m->entries[i]))
             return false;

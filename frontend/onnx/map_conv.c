@@ -44,12 +44,13 @@ bool window_read(OnnxNode *q, const Shape *x, const int64_t *window, Window *w)
     return true;
 }
 
-const char *bias_text(OnnxNode *q, const char *bias, uint32_t space)
+/* Input 2, a number per channel, to be added to (B, C, ...): reshape(b, [C, 1, 1]). */
+static const char *bias_text(OnnxNode *q, const char *bias, uint32_t space)
 {
-    char *text = (char *)text_printf(q, "reshape(%s, [-1", bias);
-    for (uint32_t i = 0; i < space; i++)
-        text = (char *)text_printf(q, "%s, 1", text);
-    return text_printf(q, "%s])", text);
+    Shape to = { .rank = 1 + space, .dim = { node_shape(q, 2)->dim[0] } };
+    for (uint32_t i = 1; i <= space; i++)
+        to.dim[i] = dim_of(1);
+    return text_printf(q, "reshape(%s, %s)", bias, text_dims(q, &to));
 }
 
 bool map_conv(OnnxNode *q)

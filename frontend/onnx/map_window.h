@@ -10,7 +10,5 @@ typedef struct {
 } Window;
 
 bool window_read(OnnxNode *q, const Shape *x, const int64_t *window, Window *out_w);
-/* A vector per channel, to be added to (B, C, ...): reshape(b, [-1, 1, 1]). */
-const char *bias_text(OnnxNode *q, const char *bias, uint32_t space);
 
 #endif
