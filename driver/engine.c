@@ -117,10 +117,15 @@ static int open_library(Engine *e)
 
 bool engine_has_start_values(const Engine *e)
 {
-    for (uint32_t i = 0; e->unit && i < e->unit->tensors.n; i++)
-        if (!e->unit->tensors.at[i].data && e->unit->tensors.at[i].kind != TENSOR_MOMENT)
+    const DlrtModel *m = e->model;
+    for (uint32_t i = 0; i < m->tensor_count; i++) {
+        bool found = m->tensors[i].kind == DLRT_MOMENT;
+        for (uint32_t k = 0; k < m->start_count && !found; k++)
+            found = m->starts[k].tensor == i;
+        if (!found)
             return false;
-    return e->unit != NULL;
+    }
+    return true;
 }
 
 int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)

@@ -214,7 +214,8 @@ bool read_tensor_file(Engine *e, const char *path, HostNpy *out)
     OnnxTensor t;
     if (!onnx_read_tensor_file(e->run->cx, path, &t))
         return false;
-    *out = (HostNpy){ .dtype = (DlrtDtype)t.dtype, .rank = (int)t.rank, .data = malloc(t.bytes + 1) };
+    *out =
+        (HostNpy){ .dtype = (DlrtDtype)t.dtype, .rank = (int)t.rank, .data = malloc(t.bytes + 1) };
     if (!out->data)
         return false;
     memcpy(out->dims, t.dim, t.rank * sizeof *t.dim);

@@ -102,3 +102,19 @@ char *run_read_file(Run *r, const char *path, size_t *out_size)
     *out_size = size > 0 ? (size_t)size : 0;
     return text;
 }
+
+bool run_replace_file(Run *r, const char *path, const char *text)
+{
+    const char *temporary = arena_printf(r->arena, "%s.tmp%ld", path, (long)getpid());
+    FILE *f = fopen(temporary, "wb");
+    bool ok =
+        f && fwrite(text, 1, strlen(text), f) == strlen(text) && !fflush(f) && !fsync(fileno(f));
+    if (f && fclose(f))
+        ok = false;
+    if (ok && !rename(temporary, path))
+        return true;
+    fprintf(stderr, "%s: cannot write %s: %s\n", tool(r), path, strerror(errno));
+    if (f)
+        unlink(temporary);
+    return false;
+}

@@ -41,4 +41,8 @@ int run_finish(Run *r);
 /* Reads a whole file into the arena; NULL with a diagnostic-like line on stderr. */
 char *run_read_file(Run *r, const char *path, size_t *out_size);
 
+/* Writes text beside the file and renames it there: a crash leaves the old file or the new one.
+ * False: said on stderr. */
+bool run_replace_file(Run *r, const char *path, const char *text);
+
 #endif

@@ -6,6 +6,8 @@ static const char usage[] =
     "\n"
     "  dlcc lenet.dl -o lenet.so            the library, and lenet.h beside it\n"
     "  dlcc lenet.dl -o lenet.a --entries logits -w lenet.safetensors\n"
+    "  dlcc resnet18.onnx -o resnet18.so    the same from an ONNX model\n"
+    "  dlcc import resnet18.onnx -o resnet18.dl\n"
     "  dlcc check lenet.dl                  names, types and shapes, without opening data\n"
     "  dlcc inspect lenet.dl                layers, shapes, parameters, memory\n"
     "  dlcc explain E0312                   what an error means\n"
@@ -17,6 +19,7 @@ static const Verb verbs[] = {
     { "explain", "an error code or an operation; `ops`: all, as tested", verb_explain },
     { "inspect", "entries, parameters, memory, kernels; or the tensors of a .safetensors file",
       verb_inspect },
+    { "import", "an .onnx model as a .dl program and its weights", verb_import },
     { "fmt", "format .dl files in place; `-` for standard input", verb_fmt },
 };
 

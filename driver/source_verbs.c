@@ -68,23 +68,6 @@ int verb_explain(Run *r)
     return EXIT_USAGE;
 }
 
-/* Writes text beside the file and renames it there: a crash leaves the old file or the new one. */
-static bool replace_file(Run *r, const char *path, const char *text)
-{
-    const char *temporary = arena_printf(r->arena, "%s.tmp%ld", path, (long)getpid());
-    FILE *f = fopen(temporary, "wb");
-    bool ok =
-        f && fwrite(text, 1, strlen(text), f) == strlen(text) && !fflush(f) && !fsync(fileno(f));
-    if (f && fclose(f))
-        ok = false;
-    if (ok && !rename(temporary, path))
-        return true;
-    fprintf(stderr, "dlcc: cannot write %s: %s\n", path, strerror(errno));
-    if (f)
-        unlink(temporary);
-    return false;
-}
-
 static char *read_standard_input(Run *r, size_t *out_size)
 {
     char *text = arena_alloc(r->arena, SYNTAX_MAX_BYTES + 2);
@@ -108,7 +91,7 @@ static int format_one(Run *r, const char *path)
         return fputs(formatted, stdout) < 0 ? EXIT_FILE : 0;
     if (!strcmp(formatted, text))
         return 0;
-    return replace_file(r, path, formatted) ? 0 : EXIT_FILE;
+    return run_replace_file(r, path, formatted) ? 0 : EXIT_FILE;
 }
 
 int verb_fmt(Run *r)

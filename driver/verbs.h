@@ -13,6 +13,7 @@ int verb_build(Run *r);
 int verb_check(Run *r);
 int verb_explain(Run *r);
 int verb_fmt(Run *r);
+int verb_import(Run *r);
 int verb_inspect(Run *r);
 
 int verb_train(Run *r);
