@@ -16,6 +16,7 @@ DlrtCall *engine_call(const char *symbol)
         { "dlrt_call_solve", dlrt_call_solve },
         { "dlrt_call_solve_triangle", dlrt_call_solve_triangle },
         { "dlrt_call_sort", dlrt_call_sort },
+        { "dlrt_call_suppress", dlrt_call_suppress },
         { "dlrt_call_top_k", dlrt_call_top_k },
         { "dlrt_call_triangle", dlrt_call_triangle },
     };

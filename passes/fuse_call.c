@@ -138,6 +138,19 @@ static void call_scatter(Call *c)
     push_arg(c, i->dim[0].k);
 }
 
+/* bufs: boxes, valid, most, keep. args: dtype, n. */
+static void call_suppress(Call *c)
+{
+    const Graph *g = c->f->g;
+    const Shape *s = graph_shape(g, graph_operand(g, c->node, 0));
+    c->d->rows = rows(c, 2);
+    for (uint32_t i = 0; i < 3; i++)
+        push_buffer(c, operand_buffer(c, i));
+    push_buffer(c, c->to);
+    push_arg(c, graph_dtype(g, graph_operand(g, c->node, 0)));
+    push_arg(c, s->dim[s->rank - 2].n);
+}
+
 static const struct {
     const char *symbol;
     void (*plan)(Call *c);
@@ -147,6 +160,7 @@ static const struct {
     { "dlrt_call_scatter", call_scatter },
     { "dlrt_call_solve", call_solve },
     { "dlrt_call_sort", call_sort },
+    { "dlrt_call_suppress", call_suppress },
 };
 
 void fuse_build_call(Fuse *f, NodeId node, uint32_t to)

@@ -43,6 +43,12 @@ void dlrt_call_copy(void *const *bufs, const int64_t *args, int64_t B, int64_t b
 void dlrt_call_scatter(void *const *bufs, const int64_t *args, int64_t B, int64_t begin,
                        int64_t end);
 
+/* f64 f32. bufs: boxes[n,4], valid bool[n], most (one number for all rows), keep bool[n]. args:
+ * dtype, n. A valid box stays unless it shares more than `most` of the union with one that stays
+ * before it. A box is two opposite corners. */
+void dlrt_call_suppress(void *const *bufs, const int64_t *args, int64_t B, int64_t begin,
+                        int64_t end);
+
 /* Solves over a triangle only, as the gradient of solve and of QR need. f64 f32. bufs: a[n,n],
  * b[n,m], x[n,m]. args: dtype, n, m, upper, transposed, unit diagonal. Reads one triangle of a.
  * x may be b. */

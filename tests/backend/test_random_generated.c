@@ -32,6 +32,7 @@ static DlrtCall *call_address(const char *symbol)
         DlrtCall *call;
     } calls[] = {
         { "dlrt_call_sort", dlrt_call_sort },
+        { "dlrt_call_suppress", dlrt_call_suppress },
         { "dlrt_call_scatter", dlrt_call_scatter },
         { "dlrt_call_solve", dlrt_call_solve },
         { "dlrt_call_copy", dlrt_call_copy },

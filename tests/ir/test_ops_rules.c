@@ -266,6 +266,18 @@ static void test_random_and_calls(void **state)
           { shape, attr_i(1), attr_i(3), attr_i(3) }, 4, DIAG_E0315, NULL);
     CHECK(b, "integer C3 type", OP_random_integer, { key, key }, 2,
           { shape, attr_i(1), attr_i(-1), attr_i(3), attr_dtype(DT_U8) }, 5, DIAG_E0315, NULL);
+    NodeId boxes = INPUT(g, DT_F32, 2, 3, 4), valid = INPUT(g, DT_BOOL, 2, 3);
+    NodeId most = INPUT(g, DT_F32), half = INPUT(g, DT_F16, 2, 3, 4);
+    NodeId five = INPUT(g, DT_F32, 2, 3, 5), rows = INPUT(g, DT_F32, -1, 4);
+    CHECK(b, "suppress C1", OP_suppress, { half, valid, most }, 3, { { 0 } }, 0, DIAG_E0304, NULL);
+    CHECK(b, "suppress C2", OP_suppress, { boxes, boxes, most }, 3, { { 0 } }, 0, DIAG_E0304, NULL);
+    CHECK(b, "suppress C3", OP_suppress, { boxes, valid, INPUT(g, DT_F64) }, 3, { { 0 } }, 0,
+          DIAG_E0305, NULL);
+    CHECK(b, "suppress C4", OP_suppress, { five, valid, most }, 3, { { 0 } }, 0, DIAG_E0306, NULL);
+    CHECK(b, "suppress C4 number", OP_suppress, { boxes, valid, INPUT(g, DT_F32, 1) }, 3, { { 0 } },
+          0, DIAG_E0306, NULL);
+    CHECK(b, "suppress C5", OP_suppress, { rows, INPUT(g, DT_BOOL, -1), most }, 3, { { 0 } }, 0,
+          DIAG_E0310, NULL);
     CHECK(b, "bitcast C1", OP_bitcast, { x }, 1, { attr_dtype(DT_F64) }, 1, DIAG_E0304, NULL);
     CHECK(b, "bitcast C2", OP_bitcast, { INPUT(g, DT_U8, 3) }, 1, { attr_dtype(DT_BOOL) }, 1,
           DIAG_E0304, NULL);

@@ -153,6 +153,31 @@ static void test_scatter(void **state)
     assert_true(isnan(y[0]) && isnan(y[1]));
 }
 
+/* ---- Overlapping boxes ---- */
+
+/* Unit squares every half along a line: each shares a third of its union with the next. A box that
+ * is not valid takes none away; corners may be given in any order. */
+static void test_suppress(void **state)
+{
+    (void)state;
+    float box[6][4];
+    uint8_t valid[6] = { 1, 1, 1, 0, 1, 1 }, keep[7] = { 9, 9, 9, 9, 9, 9, 9 };
+    for (int i = 0; i < 6; i++) {
+        float at = 0.5f * (float)i, corners[] = { (float)(i & 1), at, (float)!(i & 1), at + 1 };
+        memcpy(box[i], corners, sizeof corners);
+    }
+    float most = 0.25f;
+    void *bufs[] = { box, valid, &most, keep };
+    dlrt_call_suppress(bufs, (int64_t[]){ DLRT_F32, 6 }, 1, 0, 1);
+    assert_memory_equal(keep, ((uint8_t[]){ 1, 0, 1, 0, 1, 0, 9 }), 7);
+    most = 0.5f;
+    dlrt_call_suppress(bufs, (int64_t[]){ DLRT_F32, 3 }, 1, 0, 2);
+    assert_memory_equal(keep, ((uint8_t[]){ 1, 1, 1, 0, 1, 1, 9 }), 7);
+    most = 0;
+    dlrt_call_suppress(bufs, (int64_t[]){ DLRT_F32, 3 }, 1, 0, 2); /* touching is no overlap */
+    assert_memory_equal(keep, ((uint8_t[]){ 1, 0, 1, 0, 1, 0, 9 }), 7);
+}
+
 /* ---- Linear algebra; matrices as doubles, rounded to the dtype ---- */
 
 enum { DIM = 24 };
@@ -333,6 +358,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sort),  cmocka_unit_test(test_sort_worst_case),
         cmocka_unit_test(test_scatter),
+        cmocka_unit_test(test_suppress),
         cmocka_unit_test(test_solve), cmocka_unit_test(test_solve_triangle),
         cmocka_unit_test(test_qr),    cmocka_unit_test(test_triangle_and_copy),
     };
