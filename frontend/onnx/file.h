@@ -4,7 +4,7 @@
  * own size and bounds, and protobuf-c sees what is left without the elements of tensors, which stay
  * in the mapped file: in a message of the model, raw_data, float_data and the like are always
  * empty, and onnx_tensor is the way to them. Peak memory is at most 64 MiB + 4x the file. Pointers
- * given out live as long as the Compiler. The model is read-only.
+ * given out live as long as the Compiler. The model is read-only; names in it are never NULL.
  *
  * Every failure is a diagnostic E07xx; names from the file must pass onnx_escape before they are
  * printed. */

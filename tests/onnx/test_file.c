@@ -51,10 +51,11 @@ static void test_model(void **state)
     const Onnx__ModelProto *m = onnx_model(f);
     assert_int_equal(m->ir_version, 8);
     assert_int_equal(m->opset_import[0]->version, 17);
-    assert_null(m->opset_import[0]->domain);
+    assert_string_equal(m->opset_import[0]->domain, "");
     const Onnx__NodeProto *n = m->graph->node[0];
     assert_int_equal(m->graph->n_node, 1);
     assert_string_equal(n->op_type, "Softmax");
+    assert_string_equal(n->name, ""); /* not NULL, though it is not there */
     assert_string_equal(n->input[0], "x");
     assert_int_equal(n->attribute[0]->i, -1);
     assert_int_equal(n->attribute[0]->type, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
