@@ -4,10 +4,12 @@
 # files it names. Then, on one core for ten minutes each:
 #   build/fuzz/fuzz_parse -dict=tests/fuzz/dl.dict -max_total_time=600 CORPUS tests/frontend/programs
 #   build/fuzz/fuzz_onnx -max_total_time=600 -max_len=4096 CORPUS tests/onnx/corpus
+#   build/fuzz/fuzz_import -max_total_time=600 -max_len=4096 -timeout=10 CORPUS tests/onnx/corpus
 set -eu
 cd "$(dirname "$0")/../.."
 out=${1:-build/fuzz}
 mkdir -p "$out/generated"
+out=$(cd "$out" && pwd)
 build() { # name, files and flags
     local name=$1
     shift
@@ -24,3 +26,7 @@ protoc-c --proto_path=. --c_out="$out/generated" frontend/onnx/onnx.proto
 build fuzz_onnx "${print[@]}" frontend/name.c frontend/lex.c ir/types.c frontend/onnx/wire.c \
     frontend/onnx/pool.c frontend/onnx/file.c frontend/onnx/external.c frontend/onnx/tensor.c \
     frontend/onnx/escape.c "$out/generated/frontend/onnx/onnx.pb-c.c" -lprotobuf-c -lm
+cmake "-DOUT=$out/generated/std_text.c" "-DFILES=$(printf '%s\n' "$PWD"/frontend/std/*.dl | sort | paste -sd,)" \
+    -P cmake/embed_std.cmake
+build fuzz_import ir/*.c ir/ops/*.c frontend/*.c frontend/onnx/*.c "$out/generated/std_text.c" \
+    "$out/generated/frontend/onnx/onnx.pb-c.c" -lprotobuf-c -lm
