@@ -203,8 +203,33 @@ static void put_entries(FILE *out, const Program *p, const DlrtModel *m, const T
     fputs("};\n", out);
 }
 
+static void put_layouts(FILE *out, const DlrtModel *m)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->tensor_count; i++)
+        n += m->tensors[i].layout != NULL;
+    if (!n)
+        return;
+    open_array(out, "DlrtLayout", "layouts", -1);
+    for (uint32_t i = 0; i < m->tensor_count; i++) {
+        const DlrtLayout *l = m->tensors[i].layout;
+        if (!l)
+            continue;
+        fputs("    { ", out);
+        put_i64s(out, l->stride, DLRT_MAX_RANK);
+        fputs(", ", out);
+        put_i64s(out, l->block, DLRT_MAX_RANK);
+        fputs(", ", out);
+        put_i64s(out, l->inner, DLRT_MAX_RANK);
+        fputs(" },\n", out);
+    }
+    fputs("};\n", out);
+}
+
 static void put_tensors(FILE *out, const DlrtModel *m)
 {
+    uint32_t layouts = 0;
+    put_layouts(out, m);
     open_array(out, "DlrtTensor", "tensors", -1);
     for (uint32_t i = 0; i < m->tensor_count; i++) {
         const DlrtTensor *t = &m->tensors[i];
@@ -216,7 +241,10 @@ static void put_tensors(FILE *out, const DlrtModel *m)
         put_i64(out, t->offset);
         fputs(", ", out);
         put_i64(out, t->bytes);
-        fputs(", 0 },\n", out);
+        if (t->layout)
+            fprintf(out, ", &layouts[%u] },\n", layouts++);
+        else
+            fputs(", 0 },\n", out);
     }
     fputs(m->tensor_count ? "};\n" : "    { 0 },\n};\n", out);
 }

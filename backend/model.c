@@ -237,22 +237,35 @@ static DlrtEntry entry_of(Layout *l, const Plan *plan)
                         .flags = flags };
 }
 
+static const DlrtLayout *layout_of(Layout *l, const Tensor *t)
+{
+    if (!t->storage)
+        return NULL;
+    DlrtLayout *out = arena_make(l->a, DlrtLayout);
+    memcpy(out->stride, t->storage->stride, sizeof out->stride);
+    memcpy(out->block, t->storage->block, sizeof out->block);
+    memcpy(out->inner, t->storage->inner, sizeof out->inner);
+    return out;
+}
+
 static void lay_out_tensors(Layout *l)
 {
     const Unit *u = l->p->unit;
     DlrtTensor *t = arena_new_array(l->a, DlrtTensor, u->tensors.n);
     for (uint32_t i = 0; i < u->tensors.n; i++) {
         const Tensor *from = &u->tensors.at[i];
+        const Shape *shape = tensor_shape(from);
         int64_t n = 1;
-        shape_elements(&from->shape, &n);
+        shape_elements(shape, &n);
         t[i] = (DlrtTensor){ .name = from->name,
                              .kind = from->kind == TENSOR_STAT ? DLRT_STATE : (uint8_t)from->kind,
                              .dtype = (uint8_t)from->dtype,
-                             .rank = (uint8_t)from->shape.rank,
+                             .rank = (uint8_t)shape->rank,
                              .offset = l->tensors_at + l->p->tensor_offsets.at[i],
-                             .bytes = n * (int64_t)dtype_size(from->dtype) };
-        for (uint32_t d = 0; d < from->shape.rank; d++)
-            t[i].dims[d] = from->shape.dim[d].n;
+                             .bytes = n * (int64_t)dtype_size(from->dtype),
+                             .layout = layout_of(l, from) };
+        for (uint32_t d = 0; d < shape->rank; d++)
+            t[i].dims[d] = shape->dim[d].n;
     }
     l->m->tensors = t;
     l->m->tensor_count = u->tensors.n;
@@ -394,7 +407,8 @@ static uint64_t hash_tensors(const Unit *u)
     for (uint32_t i = 0; i < u->tensors.n; i++) {
         const Tensor *t = &u->tensors.at[i];
         h = XXH3_64bits_withSeed(t->name, strlen(t->name), h);
-        h = XXH3_64bits_withSeed(&t->shape.dim, t->shape.rank * sizeof(Dim), h + t->dtype);
+        const Shape *s = tensor_shape(t);
+        h = XXH3_64bits_withSeed(&s->dim, s->rank * sizeof(Dim), h + t->dtype);
     }
     return h;
 }

@@ -205,7 +205,7 @@ static void print_tensors(Arena *a, const Unit *u)
         const Tensor *t = &u->tensors.at[i];
         if (t->kind == TENSOR_MOMENT)
             continue;
-        printf("  %-28s %-22s %12s  %s\n", t->name, value_text(a, t->dtype, &t->shape, 0),
+        printf("  %-28s %-22s %12s  %s\n", t->name, value_text(a, t->dtype, tensor_shape(t), 0),
                counted(a, tensor_count(t)), tensor_role(t));
     }
     if (moments)
@@ -276,7 +276,7 @@ static bool json_model(Run *r, const Unit *u, const DlrtModel *m)
         const Tensor *t = &u->tensors.at[i];
         host_event_begin(&e, stdout, "tensor");
         host_event_string(&e, "name", t->name);
-        host_event_string(&e, "type", value_text(r->arena, t->dtype, &t->shape, 0));
+        host_event_string(&e, "type", value_text(r->arena, t->dtype, tensor_shape(t), 0));
         host_event_int(&e, "count", tensor_count(t));
         host_event_string(&e, "role", tensor_role(t));
         ok &= host_event_end(&e);

@@ -16,12 +16,23 @@ typedef enum {
                       before training */
 } TensorKind;
 
+/* Where the elements of a tensor lie that is not stored row-major: one axis in blocks, the parts in
+ * another order. Element (i0, i1, ...) as written is at sum of block[d] ? i / block[d] * stride[d] +
+ * i % block[d] * inner[d] : i * stride[d]. */
+typedef struct {
+    Shape shape;              /* as written, and as whoever reads it by name sees it */
+    int64_t stride[MAX_RANK]; /* by axes as written */
+    int64_t block[MAX_RANK], inner[MAX_RANK];
+    uint32_t order[MAX_RANK]; /* of the storage's axes: axes as written, where a blocked one is two */
+} TensorStorage;
+
 /* A tensor that lives in the caller's context between calls. */
 typedef struct {
     const char *name; /* the parameter path: "conv2d_1.weight"; moments: "conv2d_1.weight/m" */
     TensorKind kind;
     Dtype dtype;
     Shape shape; /* never depends on B */
+    const TensorStorage *storage; /* NULL: row-major. Else `shape` is the storage's */
     int32_t owner; /* moments: the parameter they belong to, else -1 */
     bool trained;
     const void *data; /* its start value, from a file that is mapped, or NULL: `init` has it */
@@ -65,5 +76,10 @@ Unit *unit_new(Compiler *cx, const char *name);
 uint32_t unit_intern_shape(Unit *u, const Shape *s);
 Entry *unit_entry(Unit *u, const char *name); /* or NULL */
 int32_t unit_tensor(const Unit *u, const char *name); /* index or -1 */
+/* The shape as written. */
+static inline const Shape *tensor_shape(const Tensor *t)
+{
+    return t->storage ? &t->storage->shape : &t->shape;
+}
 
 #endif

@@ -20,6 +20,7 @@ static const PassRow passes[] = {
     { "autodiff", pass_autodiff, 0, FACT_NO_GRAD },
     { "expand", pass_expand, FACT_NO_GRAD, FACT_PRIMITIVE },
     { "simplify", pass_simplify, FACT_NO_GRAD | FACT_PRIMITIVE, FACT_SIMPLE },
+    { "store", pass_store, FACT_NO_GRAD | FACT_PRIMITIVE | FACT_SIMPLE, 0 },
     { "split", pass_split, FACT_NO_GRAD | FACT_PRIMITIVE | FACT_SIMPLE, 0 },
     { "fuse", pass_fuse, FACT_NO_GRAD | FACT_PRIMITIVE | FACT_SIMPLE, FACT_KERNELS | FACT_ORDERED },
     { "memplan", pass_memplan, FACT_KERNELS | FACT_ORDERED, FACT_PLANNED },

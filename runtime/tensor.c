@@ -31,9 +31,11 @@ void *dlrt_tensor_data(const DlrtContext *cx, const DlrtTensor *t)
 
 /* ---- Storage layout ---- */
 
-/* Goes through the elements in row-major order and knows where each is stored. */
+/* Goes through the elements in row-major order and knows where each is stored: by runs along the
+ * last axis that has any length, in each of which the steps are equal. */
 typedef struct {
     const DlrtTensor *t;
+    int last;
     int64_t index[DLRT_MAX_RANK];
     int64_t at[DLRT_MAX_RANK + 1]; /* at[d]: contribution of the axes before d */
 } Cursor;
@@ -52,21 +54,56 @@ static void cursor_update(Cursor *c, int from)
 
 static Cursor cursor_at(const DlrtTensor *t, int64_t first)
 {
-    Cursor c = { .t = t };
+    Cursor c = { .t = t, .last = t->rank - 1 };
     for (int d = t->rank - 1; d >= 0; d--) {
         c.index[d] = first % t->dims[d];
         first /= t->dims[d];
     }
+    while (c.last > 0 && t->dims[c.last] == 1)
+        c.last--;
     cursor_update(&c, 0);
     return c;
 }
 
-static void cursor_next(Cursor *c)
+/* Elements from here on, at most n, each `*out_step` behind the one before. */
+static int64_t cursor_run(const Cursor *c, int64_t n, int64_t *out_step)
 {
-    int d = c->t->rank - 1;
-    while (d >= 0 && ++c->index[d] == c->t->dims[d])
-        c->index[d--] = 0;
+    *out_step = 0;
+    if (c->last < 0)
+        return 1;
+    const DlrtLayout *l = c->t->layout;
+    int64_t i = c->index[c->last], block = l->block[c->last], run = c->t->dims[c->last] - i;
+    *out_step = block ? l->inner[c->last] : l->stride[c->last];
+    if (block && run > block - i % block)
+        run = block - i % block;
+    return run < n ? run : n;
+}
+
+static void cursor_next(Cursor *c, int64_t run)
+{
+    int d = c->last;
+    if (d >= 0)
+        c->index[d] += run;
+    while (d >= 0 && c->index[d] == c->t->dims[d]) {
+        c->index[d] = 0;
+        if (--d >= 0)
+            c->index[d]++;
+    }
     cursor_update(c, d < 0 ? 0 : d);
+}
+
+/* n elements of `size` bytes; steps in elements. */
+static void copy_steps(void *to, int64_t to_step, const void *from, int64_t from_step, int64_t n,
+                       size_t size)
+{
+    if (size == 4) { /* nearly all: worth a loop without a call in it */
+        for (int64_t i = 0; i < n; i++)
+            memcpy((char *)to + 4 * i * to_step, (const char *)from + 4 * i * from_step, 4);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        memcpy((char *)to + (size_t)(i * to_step) * size,
+               (const char *)from + (size_t)(i * from_step) * size, size);
 }
 
 void dlrt_tensor_gather(const DlrtContext *cx, const DlrtTensor *t, int64_t first, int64_t n,
@@ -81,8 +118,11 @@ void dlrt_tensor_gather(const DlrtContext *cx, const DlrtTensor *t, int64_t firs
         return;
     }
     Cursor c = cursor_at(t, first);
-    for (int64_t i = 0; i < n; i++, cursor_next(&c))
-        memcpy((char *)out + (size_t)i * size, data + (size_t)c.at[t->rank] * size, size);
+    for (int64_t i = 0, run, step; i < n; i += run, cursor_next(&c, run)) {
+        run = cursor_run(&c, n - i, &step);
+        copy_steps((char *)out + (size_t)i * size, 1, data + (size_t)c.at[t->rank] * size, step,
+                   run, size);
+    }
 }
 
 void dlrt_tensor_scatter(DlrtContext *cx, const DlrtTensor *t, int64_t first, int64_t n,
@@ -97,8 +137,11 @@ void dlrt_tensor_scatter(DlrtContext *cx, const DlrtTensor *t, int64_t first, in
         return;
     }
     Cursor c = cursor_at(t, first);
-    for (int64_t i = 0; i < n; i++, cursor_next(&c))
-        memcpy(data + (size_t)c.at[t->rank] * size, (const char *)in + (size_t)i * size, size);
+    for (int64_t i = 0, run, step; i < n; i += run, cursor_next(&c, run)) {
+        run = cursor_run(&c, n - i, &step);
+        copy_steps(data + (size_t)c.at[t->rank] * size, step, (const char *)in + (size_t)i * size,
+                   1, run, size);
+    }
 }
 
 /* ---- By name ---- */
