@@ -17,13 +17,13 @@ typedef enum {
 } TensorKind;
 
 /* Where the elements of a tensor lie that is not stored row-major: one axis in blocks, the parts in
- * another order. Element (i0, i1, ...) as written is at sum of block[d] ? i / block[d] * stride[d] +
- * i % block[d] * inner[d] : i * stride[d]. */
+ * another order. Element (i0, i1, ...) as written is at the sum over d of
+ * block[d] ? i / block[d] * stride[d] + i % block[d] * inner[d] : i * stride[d]. */
 typedef struct {
     Shape shape;              /* as written, and as whoever reads it by name sees it */
     int64_t stride[MAX_RANK]; /* by axes as written */
     int64_t block[MAX_RANK], inner[MAX_RANK];
-    uint32_t order[MAX_RANK]; /* of the storage's axes: axes as written, where a blocked one is two */
+    uint32_t order[MAX_RANK]; /* the storage's axes: axes as written, where a blocked one is two */
 } TensorStorage;
 
 /* A tensor that lives in the caller's context between calls. */
