@@ -7,6 +7,7 @@
  * or two multiply-add pipes and two loads a cycle; only their ratios matter. */
 #include "backend/contract.h"
 
+
 #define STORE_CYCLES 1.2     /* one element of a scatter */
 #define TRANSPOSE_CYCLES 0.8 /* one element of a panel copied through registers */
 #define GATHER_CYCLES 1.5    /* one element gathered */
@@ -18,6 +19,7 @@ enum {
     UNITS_LEAST = 16,     /* before panels are used more often */
     PANEL_ROWS = 256,     /* rows that pay for a panel */
     COPY_ROWS = 48,       /* the same where columns are neighbours already */
+    NEAR_TILES = 2,       /* rows so near one another are one stream */
     STREAM_ROWS = 8,      /* of the operand, read side by side */
     STREAM_COLUMNS = 512, /* read along in one go */
     PREFETCH_TILES = 16,  /* reading the same: more would only ask again and again */
@@ -273,7 +275,7 @@ static bool rows_collide(const Contract *c, const Target *t, const KernelAccess 
         return false;
     int64_t way = t->l2_bytes / 8, stride = x->offset.coef[c->reduced[c->n_reduced - 1]];
     stride = (stride < 0 ? -stride : stride) * (int64_t)size;
-    if (stride <= c->tile[c->v] * (int64_t)size)
+    if (stride <= NEAR_TILES * c->tile[c->v] * (int64_t)size)
         return false;
     for (uint32_t i = 0; i < c->n_free; i++)
         all *= contract_depends(x, c->free[i]) ? contract_n(c, c->free[i]) : 1;

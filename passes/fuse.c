@@ -132,7 +132,7 @@ static void place_roots(Fuse *f, const uint8_t *late, bool *placed, const uint8_
             if (f->buffer[n] == BUFFER_NONE)
                 f->buffer[n] =
                     add_buffer(f, BUFFER_ARENA, 0, graph_dtype(g, n), s, graph_node(g, n)->loc);
-            layout_stored(s, in_arena(f, n) ? layout : LAYOUT_ROW_MAJOR, &f->strides[n]);
+            layout_stored(f, s, in_arena(f, n) ? layout : LAYOUT_ROW_MAJOR, &f->strides[n]);
         }
 }
 

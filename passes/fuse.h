@@ -73,7 +73,7 @@ uint32_t fuse_scratch(Fuse *f, Dtype dtype, int64_t elements, LocId loc);
 typedef enum { LAYOUT_ROW_MAJOR, LAYOUT_BATCH_INNERMOST, LAYOUT_CHANNELS_INNERMOST } Layout;
 Layout layout_choose(const Fuse *f);
 void layout_row_major(const Shape *s, Strides *out);
-void layout_stored(const Shape *s, Layout layout, Strides *out);
+void layout_stored(const Fuse *f, const Shape *s, Layout layout, Strides *out);
 
 /* ---- one kernel being built ---- */
 

@@ -87,7 +87,26 @@ static void innermost(const Shape *s, uint32_t axis, Strides *out)
         }
 }
 
-void layout_stored(const Shape *s, Layout layout, Strides *out)
+/* A batch that is a plain number: the outermost extent of all images that come in. Not where
+ * weights are updated: gradients have the order of what they update. */
+static int64_t fixed_batch(const Fuse *f)
+{
+    const Graph *g = f->g;
+    int64_t batch = 0;
+    if (f->plan->entry->kind == ENTRY_STEP || g->batch_max > 0)
+        return 0;
+    for (uint32_t i = 0; i < g->inputs.n; i++) {
+        const Shape *s = &g->inputs.at[i].shape;
+        if (s->rank < 3)
+            continue;
+        if (batch && s->dim[0].n != batch)
+            return 0;
+        batch = s->dim[0].n;
+    }
+    return batch;
+}
+
+void layout_stored(const Fuse *f, const Shape *s, Layout layout, Strides *out)
 {
     uint32_t batch = 0, n = 0;
     for (uint32_t i = 0; i < s->rank; i++)
@@ -96,6 +115,10 @@ void layout_stored(const Shape *s, Layout layout, Strides *out)
             n++;
         }
     layout_row_major(s, out);
+    if (!n && s->rank >= 3 && s->dim[0].n == fixed_batch(f)) {
+        batch = 0;
+        n = 1;
+    }
     if (layout == LAYOUT_BATCH_INNERMOST && n == 1 && s->rank >= 2)
         innermost(s, batch, out);
     else if (layout == LAYOUT_CHANNELS_INNERMOST && n == 1 && batch == 0 && s->rank >= 3)

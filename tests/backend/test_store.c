@@ -1,5 +1,6 @@
 /* Parameters in the order that products want: the numbers are those of the reference interpreter on
- * the program as written, and whoever reads or writes a tensor by name sees it as written. */
+ * the program as written, and whoever reads or writes a tensor by name sees it as written. The same
+ * where the batch is a plain number, whose images are stored with their channels innermost too. */
 #include "backend/session.h"
 #include "frontend/frontend.h"
 #include "ir/interp.h"
@@ -16,20 +17,22 @@
 /* Output channels in blocks of 64, 48 and 32, short, and odd; windows, stride, groups, products of
  * any batch; a weight that two products read alike, one that they read differently, one that
  * something else reads too. */
-static const char program[] =
-    "model Net {\n"
-    "  layer tied = Linear(40)\n"
-    "  param both: f32[40, 40] = normal(0.2)\n"
-    "  param seen: f32[40, 40] = normal(0.2)\n"
-    "  export fn logits(x: f32[B, 3, 9, 9]) -> f32[B, 7] {\n"
-    "    x = x |> Conv2d(128, 3, pad=1) |> relu |> Conv2d(48, 1) |> relu\n"
-    "    x = x |> Conv2d(32, 3, stride=2, groups=2) |> tanh |> Conv2d(6, 2) |> flatten\n"
-    "    x = x |> Linear(40) |> tied |> tanh |> tied |> tanh\n"
-    "    y = x @ both + x @ transpose(both)\n"
-    "    z = x @ seen + sum(seen, axis=0)\n"
-    "    tanh(y) + tanh(z) |> Linear(192) |> Linear(7)\n"
-    "  }\n"
-    "}\n";
+#define PROGRAM(BATCH)                                                                             \
+    "model Net {\n"                                                                                \
+    "  layer tied = Linear(40)\n"                                                                  \
+    "  param both: f32[40, 40] = normal(0.2)\n"                                                    \
+    "  param seen: f32[40, 40] = normal(0.2)\n"                                                    \
+    "  export fn logits(x: f32[" BATCH ", 3, 9, 9]) -> f32[" BATCH ", 7] {\n"                      \
+    "    x = x |> Conv2d(128, 3, pad=1) |> relu |> Conv2d(48, 1) |> relu\n"                        \
+    "    x = x |> Conv2d(32, 3, stride=2, groups=2) |> tanh |> Conv2d(6, 2) |> flatten\n"          \
+    "    x = x |> Linear(40) |> tied |> tanh |> tied |> tanh\n"                                    \
+    "    y = x @ both + x @ transpose(both)\n"                                                     \
+    "    z = x @ seen + sum(seen, axis=0)\n"                                                       \
+    "    tanh(y) + tanh(z) |> Linear(192) |> Linear(7)\n"                                          \
+    "  }\n"                                                                                        \
+    "}\n"
+
+enum { FIXED_BATCH = 2 };
 
 typedef struct {
     Compiler *cx;
@@ -38,6 +41,7 @@ typedef struct {
     Session *session;
     const DlrtModel *model;
     DlrtContext *context;
+    int64_t only; /* the one batch it takes, or 0 */
 } Net;
 
 static DlrtCall *no_call(const char *symbol)
@@ -46,13 +50,13 @@ static DlrtCall *no_call(const char *symbol)
     return NULL;
 }
 
-static int open_net(void **state)
+static int open_program(void **state, const char *program, int64_t only)
 {
     static Net n;
     Target t;
     FrontendOptions options = { 0 };
     PipelineOptions passes = { .verify = true, .read_back = false };
-    n.cx = compiler_new();
+    n = (Net){ .cx = compiler_new(), .only = only };
     *state = &n;
     n.unit = frontend_load_text(n.cx, "net.dl", program, strlen(program), &options);
     for (uint32_t i = 0; i < n.cx->diags.n; i++)
@@ -65,6 +69,16 @@ static int open_net(void **state)
         return -1;
     n.model = session_model(n.session);
     return dlrt_init(n.model, n.model->abi, NULL, 0, 1, &n.context);
+}
+
+static int open_any(void **state)
+{
+    return open_program(state, PROGRAM("B"), 0);
+}
+
+static int open_fixed(void **state)
+{
+    return open_program(state, PROGRAM("2"), FIXED_BATCH);
 }
 
 static int close_net(void **state)
@@ -169,7 +183,7 @@ static void computes_as_written(void **state)
         free(p);
     }
     for (size_t b = 0; b < sizeof batches / sizeof *batches; b++) {
-        int64_t batch = batches[b];
+        int64_t batch = n->only ? n->only : batches[b];
         float x[32 * 3 * 9 * 9], y[32 * 7];
         uint32_t r = 3;
         for (size_t i = 0; i < sizeof x / sizeof *x; i++)
@@ -182,7 +196,9 @@ static void computes_as_written(void **state)
             fail_msg("%s", bad);
         const void *inputs[] = { x };
         void *outputs[] = { y };
-        assert_int_equal(dlrt_run(n->context, &n->model->entries[0], batch, inputs, outputs), 0);
+        assert_int_equal(dlrt_run(n->context, &n->model->entries[0], n->only ? 1 : batch, inputs,
+                                  outputs),
+                         DLRT_OK);
         for (int64_t i = 0; i < want.count; i++)
             assert_true(fabs(want.f[i] - (double)y[i]) <= 2e-5);
     }
@@ -196,5 +212,6 @@ int main(void)
         cmocka_unit_test(names_give_what_is_written),
         cmocka_unit_test(computes_as_written),
     };
-    return cmocka_run_group_tests(tests, open_net, close_net);
+    return cmocka_run_group_tests_name("any batch", tests, open_any, close_net) +
+           cmocka_run_group_tests_name("a fixed one", tests, open_fixed, close_net);
 }
