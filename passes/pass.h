@@ -29,8 +29,8 @@ bool pass_widen(Unit *u);
 /* Exact rewrites: removes `var`, computes before broadcasting, drops movements that cancel. */
 bool pass_simplify(Unit *u);
 
-/* Parameters that only products read are stored as those read them, where no entry trains: `storage`
- * of tensors. See store.c. */
+/* Parameters that only products read are stored as those read them, where no entry trains: the
+ * `storage` of tensors. See store.c. */
 bool pass_store(Unit *u);
 /* Long sums of products with few results: partial sums side by side. May change float results:
  * another order of addition. See split.c. */
