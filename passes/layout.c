@@ -5,7 +5,8 @@
  * rules for networks of convolutions, by where most of their work is:
  * - few channels (LeNet): the batch innermost. Every kernel then has the batch as its vector axis,
  * whole vectors of it, however odd the images are. With channels or width innermost, layers of 6
- * channels and rows of 10 pixels leave half of each vector empty.
+ * channels and rows of 10 pixels leave half of each vector empty. Not in exports: those are mostly
+ * called for one example, and lanes of a batch that is not there cost as much as those that are.
  * - at least a vector of channels: the channels innermost. A position's channels are then read as
  * they lie; with the batch innermost the windows of a large image are thousands of short runs, and
  * caches and TLB miss on each. Elsewhere row-major order lets matrix products and rows be read as
@@ -63,7 +64,8 @@ Layout layout_choose(const Fuse *f)
         double work = work_of(g, n, windowed, &channels);
         *(channels >= CHANNELS_WORTH ? &wide : &narrow) += work;
     }
-    if (wide > narrow)
+    bool export = f->plan->entry->kind == ENTRY_EXPORT;
+    if (wide > narrow || (export && narrow > 0 && g->batch_max >= BATCH_WORTH))
         return LAYOUT_CHANNELS_INNERMOST;
     return narrow > 0 && g->batch_max >= BATCH_WORTH ? LAYOUT_BATCH_INNERMOST : LAYOUT_ROW_MAJOR;
 }
