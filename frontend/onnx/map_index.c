@@ -137,7 +137,7 @@ bool map_pad(OnnxNode *q)
         return node_number(q, 2, &v) &&
                node_let(q, 0, "pad_with(%s, %s, %s, value=%s)", x, l, h, text_float(q, v));
     const char *value = node_arg(q, 2);
-    return value && node_let(q, 0, "pad_with(%s, %s, %s, value=%s)", x, l, h, value);
+    return value && node_let(q, 0, "pad_value(%s, %s, %s, %s)", x, l, h, value);
 }
 
 /* ---- Gather and scatter ---- */
