@@ -10,6 +10,7 @@ typedef struct {
     Examples inputs;
     int64_t count; /* examples */
     void *out[DLRT_MAX_VALUES];
+    int64_t out_dims[DLRT_MAX_VALUES][DLRT_MAX_RANK]; /* set by infer_output */
 } Infer;
 
 /* Writes the results where -o says, or prints them. False: diagnostics are recorded. */

@@ -2,6 +2,7 @@
 #include "driver/infer.h"
 
 #include "driver/checkpoint.h"
+#include "driver/counted.h"
 #include "driver/inputs.h"
 #include "runtime/host/files.h"
 #include "runtime/host/progress.h"
@@ -22,18 +23,30 @@ static HostNpy array_of(const Infer *q, uint32_t i)
                   .rank = v->rank,
                   .data = q->out[i] };
     for (int d = 0; d < v->rank; d++)
-        a.dims[d] = v->batch[d] > 0 ? v->batch[d] * q->count : v->dims[d];
+        a.dims[d] = q->out_dims[i][d];
     return a;
+}
+
+/* The extents of all results, those cut whose size only the data told. */
+static void set_dims(Infer *q)
+{
+    for (uint32_t i = 0; i < q->entry->output_count; i++) {
+        const DlrtValue *v = &q->entry->outputs[i];
+        for (int d = 0; d < v->rank; d++)
+            q->out_dims[i][d] = v->batch[d] > 0 ? v->batch[d] * q->count : v->dims[d];
+        counted_cut(q->entry, i, q->out, q->out_dims[i]);
+    }
 }
 
 static bool write_files(Infer *q, const char *path)
 {
     HostNpy arrays[DLRT_MAX_VALUES];
     HostError error;
-    uint32_t n = q->entry->output_count;
+    uint32_t n = 0;
     size_t length = strlen(path);
-    for (uint32_t i = 0; i < n; i++)
-        arrays[i] = array_of(q, i);
+    for (uint32_t i = 0; i < q->entry->output_count; i++)
+        if (!counted_is_count(q->entry, i))
+            arrays[n++] = array_of(q, i);
     bool npy = length > 4 && !strcmp(path + length - 4, ".npy");
     bool npz = length > 4 && !strcmp(path + length - 4, ".npz");
     if (!npy && !npz) {
@@ -160,7 +173,7 @@ static bool print_json(Infer *q)
     for (uint32_t i = 0; i < q->entry->output_count; i++) {
         const DlrtValue *v = &q->entry->outputs[i];
         HostNpy a = array_of(q, i);
-        int64_t n = 1;
+        int64_t n = !counted_is_count(q->entry, i);
         for (int d = 0; d < a.rank; d++)
             n *= a.dims[d];
         for (int64_t k = 0; k < n; k++) {
@@ -179,12 +192,14 @@ static bool print_json(Infer *q)
 bool infer_output(Infer *q)
 {
     const char *path = option_value(&q->e->run->options, OPT_OUTPUT, NULL);
+    set_dims(q);
     if (path)
         return write_files(q, path);
     if (option_given(&q->e->run->options, OPT_JSON))
         return print_json(q);
     if (!print_classes(q))
         for (uint32_t i = 0; i < q->entry->output_count; i++)
-            print_numbers(q, i);
+            if (!counted_is_count(q->entry, i))
+                print_numbers(q, i);
     return true;
 }

@@ -194,6 +194,26 @@ void import_constant(Import *im, OnnxValue *v)
                                                          .shape = s }));
 }
 
+/* After the results come the counts of those whose size only the data tell: `y.count.1` says how
+ * many of y's axis 1 count. */
+static void import_counts(Import *im)
+{
+    for (uint32_t i = 0, n = im->outputs.n; i < n; i++) {
+        const OnnxValue *of = im->outputs.at[i];
+        if (!of->count)
+            continue;
+        OnnxValue *v = arena_make(im->a, OnnxValue);
+        Binding *b = scope_find_here(im->scope, of->count);
+        *v = (OnnxValue){ .name = arena_printf(im->a, "%s.count.%u", of->name, of->axis),
+                          .ident = of->count,
+                          .kind = VALUE_NODE,
+                          .val = b->val,
+                          .line = of->line,
+                          .input = -1 };
+        vec_push(im->a, &im->outputs, v);
+    }
+}
+
 static bool import_outputs(Import *im)
 {
     const Onnx__GraphProto *g = im->model->graph;
@@ -215,6 +235,7 @@ static bool import_outputs(Import *im)
         if (v->kind != VALUE_MISSING)
             vec_push(im->a, &im->outputs, v);
     }
+    import_counts(im);
     if (!g->n_output)
         diag_report(im->e->cx, DIAG_E0721, onnx_loc(im->file), "the graph has no output");
     return g->n_output > 0;

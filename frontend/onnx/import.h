@@ -36,6 +36,8 @@ typedef struct {
     uint32_t line;          /* NODE: the line that defines it, or LINE_NONE */
     int32_t input;          /* graph input number, or -1 */
     bool is_state;          /* WEIGHT: declared as state */
+    const char *count;      /* only the data tell its size: the identifier of the count, or NULL */
+    uint32_t axis;          /* the axis of which so many count */
 } OnnxValue;
 
 enum { LINE_NONE = UINT32_MAX, ONNX_MAX_INTS = 4096 };
@@ -105,6 +107,10 @@ bool node_axis(OnnxNode *q, int64_t axis, uint32_t rank, int64_t *out);
 /* `output = expression`. False: the expression was refused, which is reported. */
 bool node_let(OnnxNode *q, uint32_t output, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The output is an intermediate value of which `count` (another) elements of an axis count. Only a
+ * result of the model may be such a buffer. */
+bool node_let_counted(OnnxNode *q, uint32_t output, const char *ident, uint32_t axis,
+                      const char *count);
 /* An intermediate value; its identifier, or NULL. */
 const char *node_tmp(OnnxNode *q, const char *hint, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -68,6 +68,11 @@ static const char *node_read(OnnxNode *q, uint32_t i, bool as_state)
     OnnxValue *v = node_value(q, i);
     if (!v)
         return NULL;
+    if (v->count) {
+        node_unsupported(q, "the size of its input `%s` follows from data",
+                         onnx_escape(q->im->a, v->name));
+        return NULL;
+    }
     const char *text = value_expression(q, v, as_state);
     Dtype t = graph_dtype(q->im->g, v->val.node);
     if (!(q->row->flags & ROW_WIDE) || (t != DT_F16 && t != DT_BF16))

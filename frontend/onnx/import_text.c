@@ -221,7 +221,7 @@ bool node_tmps(OnnxNode *q, uint32_t n, const char *const *hints, const char **o
                const char *format, ...)
 {
     Import *im = q->im;
-    Val parts[4];
+    Val parts[8];
     va_list args;
     va_start(args, format);
     const char *text = q->failed ? "" : expression(q, format, args);
@@ -253,6 +253,22 @@ const Shape *tmp_shape(OnnxNode *q, const char *ident)
 Dtype tmp_dtype(OnnxNode *q, const char *ident)
 {
     return graph_dtype(q->im->g, tmp_node(q, ident));
+}
+
+bool node_let_counted(OnnxNode *q, uint32_t output, const char *ident, uint32_t axis,
+                      const char *count)
+{
+    double known;
+    if (!node_wants(q, output))
+        return true;
+    if (b_is_splat(q->im->g, tmp_node(q, count), &known))
+        return node_let(q, output, "part(%s, %u, 0, %lld)", ident, axis, (long long)known);
+    if (!node_let(q, output, "%s", ident))
+        return false;
+    OnnxValue *v = names_find(q->im, q->im->names, q->proto->output[output]);
+    v->count = count;
+    v->axis = axis;
+    return true;
 }
 
 bool node_alias(OnnxNode *q, uint32_t output, uint32_t input)

@@ -202,8 +202,8 @@ bool map_grid_sample(OnnxNode *q)
     if (!is_one_of(mode, modes) || !is_one_of(padding, paddings))
         return node_wrong(q, "mode `%s`, padding `%s`", onnx_escape(q->im->a, mode),
                           onnx_escape(q->im->a, padding));
-    return node_let(q, 0, "grid_sample(%s, %s, mode=\"%s\", padding=\"%s\", align=%s)", x, grid, mode,
-                    padding, attribute_int(q, "align_corners", 0) ? "true" : "false");
+    return node_let(q, 0, "grid_sample(%s, %s, mode=\"%s\", padding=\"%s\", align=%s)", x, grid,
+                    mode, padding, attribute_int(q, "align_corners", 0) ? "true" : "false");
 }
 
 bool map_affine_grid(OnnxNode *q)
@@ -229,7 +229,9 @@ bool map_roi_align(OnnxNode *q)
         return false;
     if (samples <= 0)
         return node_unsupported(q, "samples whose number depends on the region");
-    return node_let(q, 0, "roi_align(%s, %s, %s, %lld, %lld, %lld, scale=%s, mode=\"%s\", half_pixel=%s)",
+    return node_let(q, 0,
+                    "roi_align(%s, %s, %s, %lld, %lld, %lld, scale=%s, mode=\"%s\", "
+                    "half_pixel=%s)",
                     x, rois, image, (long long)attribute_int(q, "output_height", 1),
                     (long long)attribute_int(q, "output_width", 1), (long long)samples,
                     text_float(q, attribute_float(q, "spatial_scale", 1)),

@@ -51,4 +51,22 @@ END
 base64 -d <<<"$PNG" >half.png
 expect 0 '' "$DLRUN" train side.dl -q
 expect 0 '^left [0-9.]* %' "$DLRUN" infer side.dl -i half.png
+
+# Results whose size the data tell are cut to it; their counts are not shown.
+cat >some.dl <<'END'
+model Some {
+  export fn f(x: i32[2, 3]) -> (y: i32[2, 3], places: i64[2, 6], c as "y.count.1": i64,
+                                n as "places.count.1": i64) {
+    y, c = compress(x, x[1] > 3, 1)
+    places, n = nonzero(x)
+    (y, places, c, n)
+  }
+}
+END
+npy '<i4' '2, 3' '\x00\x00\x00\x00\x01\x00\x00\x00\x02\x00\x00\x00\x03\x00\x00\x00\x04\x00\x00\x00\x05\x00\x00\x00' >six.npy
+expect 0 '^y \[2, 2\]' "$DLRUN" infer some.dl -i six.npy
+printf '%s\n' 'y [2, 2]' '1 2' '4 5' 'places [2, 5]' '0 0 1 1 1' '1 2 0 1 2' | cmp - out ||
+    fail "wrong results of a size that the data tell"
+expect 0 '' "$DLRUN" infer some.dl -i six.npy --json
+[ "$(grep -c '"value"' out)" = 14 ] || fail "counts are values too: $(cat out)"
 echo ok
