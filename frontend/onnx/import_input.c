@@ -63,6 +63,10 @@ static bool input_dim(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d,
     bool has_array = q->has_given && axis < q->given.rank;
     int64_t n = has_array ? q->given.dim[axis] : -1;
     bool known = defined(q, name, &n) || has_array;
+    if (known && n == 0) { /* no examples: nothing to take one at a time */
+        *out = dim_of(0);
+        return true;
+    }
     if (is_batch(q, name, axis)) {
         int64_t most = known ? n : 1;
         if (!im->static_batch && has_array && most > 64)

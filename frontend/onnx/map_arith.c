@@ -153,3 +153,18 @@ bool map_gelu(OnnxNode *q)
     bool fast = !strcmp(attribute_string(q, "approximate", "none"), "tanh");
     return x && node_let(q, 0, fast ? "gelu_tanh(%s)" : "gelu(%s)", x);
 }
+
+/* PRelu before opset 7: one slope, or one for each channel. */
+bool map_prelu(OnnxNode *q)
+{
+    const char *x = node_arg(q, 0), *slope = node_arg(q, 1);
+    const Shape *s = node_shape(q, 0), *w = node_shape(q, 1);
+    if (!x || !slope)
+        return false;
+    Shape to = { .rank = s->rank < 2 ? 1 : s->rank - 1 };
+    for (uint32_t d = 0; d < to.rank; d++)
+        to.dim[d] = d ? dim_of(1) : w->dim[0];
+    if (w->rank == 1 && w->dim[0].n > 1)
+        slope = text_printf(q, "reshape(%s, %s)", slope, text_dims(q, &to));
+    return node_let(q, 0, "select(%s < 0, %s*%s, %s)", x, slope, x, x);
+}

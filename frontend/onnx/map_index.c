@@ -221,19 +221,20 @@ bool map_top_k(OnnxNode *q)
            node_let(q, 0, "%s", parts[0]) && node_let(q, 1, "i64(%s)", parts[1]);
 }
 
+/* OneHot: indices and the depth may be floats. */
 bool map_one_hot(OnnxNode *q)
 {
-    Ints depth;
+    double depth;
     const char *x = node_arg(q, 0), *values = node_arg(q, 2);
     int64_t axis;
-    if (!x || !values || !node_ints(q, 1, &depth))
+    if (!x || !values || !node_number(q, 1, &depth))
         return false;
-    if (depth.n != 1)
-        return node_wrong(q, "one depth is needed");
+    if (!(depth >= 0 && depth <= INT32_MAX))
+        return node_wrong(q, "a depth of %g", depth);
     if (!node_axis(q, attribute_int(q, "axis", -1), node_shape(q, 0)->rank + 1, &axis))
         return false;
-    return node_let(q, 0, "onehot_values(%s, %lld, %s[0], %s[1], axis=%lld)", x,
-                    (long long)depth.at[0], values, values, (long long)axis);
+    return node_let(q, 0, "onehot_values(i64(%s), %lld, %s[0], %s[1], axis=%lld)", x,
+                    (long long)depth, values, values, (long long)axis);
 }
 
 bool map_trilu(OnnxNode *q)

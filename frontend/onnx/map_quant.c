@@ -1,0 +1,134 @@
+/* map_quant.c: quantized arithmetic, said by the functions of std/quant.dl. */
+#include "frontend/onnx/map_window.h"
+
+/* Scale, zero point, axis and block. */
+static bool linear(OnnxNode *q, const char *name, Dtype zero_type)
+{
+    const char *x = node_arg(q, 0), *scale = node_arg(q, 1);
+    uint32_t rank = node_shape(q, 0)->rank;
+    int64_t axis = attribute_int(q, "axis", 1);
+    const char *zero = node_has(q, 2) ? node_arg(q, 2)
+                                      : text_printf(q, "%s(0)", dtype_name(zero_type));
+    if (!x || !scale || !zero)
+        return false;
+    if (rank < 2) /* one number, or a vector along the only axis */
+        axis = 0;
+    else if (!node_axis(q, axis, rank, &axis))
+        return false;
+    return node_let(q, 0, "%s(%s, %s, %s, axis=%lld, block=%lld)", name, x, scale, zero,
+                    (long long)axis, (long long)attribute_int(q, "block_size", 0));
+}
+
+bool map_quantize(OnnxNode *q)
+{
+    int64_t type = attribute_int(q, "output_dtype", 0);
+    Dtype t = DT_U8;
+    if (type && !onnx_dtype((int32_t)type, &t))
+        return node_unsupported(q, "numbers of type %s",
+                                onnx_type_name(q->im->a, (int32_t)type));
+    return linear(q, "quantize_linear", t);
+}
+
+bool map_dequantize(OnnxNode *q)
+{
+    Dtype t = node_dtype(q, 0);
+    return !q->failed && linear(q, "dequantize_linear", t);
+}
+
+bool map_quantize_dynamic(OnnxNode *q)
+{
+    const char *x = node_arg(q, 0), *parts[3];
+    return x &&
+           node_tmps(q, 3, (const char *const[]){ "q", "scale", "zero" }, parts,
+                     "quantize_dynamic(%s)", x) &&
+           node_let(q, 0, "%s", parts[0]) && node_let(q, 1, "%s", parts[1]) &&
+           node_let(q, 2, "%s", parts[2]);
+}
+
+/* Operands joined by commas; those that are left out are 0. */
+static const char *with_zeros(OnnxNode *q, uint32_t first, uint32_t n)
+{
+    const char *text = "";
+    for (uint32_t i = first; i < first + n; i++) {
+        const char *x = node_has(q, i) ? node_arg(q, i) : "0";
+        if (!x)
+            return NULL;
+        text = text_printf(q, "%s, %s", text, x);
+    }
+    return text;
+}
+
+bool map_matmul_integer(OnnxNode *q)
+{
+    const char *a = node_arg(q, 0), *rest = with_zeros(q, 1, 3);
+    return a && rest && node_let(q, 0, "matmul_integer(%s%s)", a, rest);
+}
+
+static bool window_text(OnnxNode *q, uint32_t weights, const char **out, uint32_t *out_n)
+{
+    const Shape *f = node_shape(q, weights), *x = node_shape(q, 0);
+    int64_t window[MAX_RANK] = { 0 };
+    Window w;
+    if (q->failed)
+        return false;
+    if (f->rank != x->rank)
+        return node_wrong(q, "weights of rank %u for an input of rank %u", f->rank, x->rank);
+    for (uint32_t i = 2; i < f->rank; i++)
+        window[i - 2] = f->dim[i].n;
+    if (!window_read(q, x, window, &w))
+        return false;
+    *out_n = w.n;
+    *out = text_printf(q, "stride=%s, low=%s, high=%s, dilation=%s, groups=%lld",
+                       text_ints(q, w.stride, w.n), text_ints(q, w.low, w.n),
+                       text_ints(q, w.high, w.n), text_ints(q, w.dilation, w.n),
+                       (long long)attribute_int(q, "group", 1));
+    return true;
+}
+
+bool map_conv_integer(OnnxNode *q)
+{
+    const char *x = node_arg(q, 0), *rest = with_zeros(q, 1, 3), *numbers;
+    uint32_t n;
+    return x && rest && window_text(q, 1, &numbers, &n) &&
+           node_let(q, 0, "conv_integer(%s%s, %s)", x, rest, numbers);
+}
+
+/* ---- Integers in, integers out: a, its scale and zero; b, its own; those of the result ---- */
+
+static bool read_args(OnnxNode *q, uint32_t n, const char **out)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (!(out[i] = node_arg(q, i)))
+            return false;
+    return true;
+}
+
+bool map_qlinear_matmul(OnnxNode *q)
+{
+    const char *a[8];
+    return read_args(q, 8, a) &&
+           node_let(q, 0,
+                    "requantize(matmul_integer(%s, %s, %s, %s), "
+                    "f32(of_rows(%s))*f32(of_columns(%s))/f32(of_rows(%s)), of_rows(%s))",
+                    a[0], a[3], a[2], a[5], a[1], a[4], a[6], a[7]);
+}
+
+bool map_qlinear_conv(OnnxNode *q)
+{
+    const char *a[8], *numbers;
+    uint32_t n;
+    if (!read_args(q, 8, a) || !window_text(q, 3, &numbers, &n))
+        return false;
+    const char *sum = text_printf(q, "conv_integer(%s, %s, %s, %s, %s)", a[0], a[3], a[2], a[5],
+                                  numbers);
+    if (node_has(q, 8)) {
+        const char *bias = node_arg(q, 8);
+        if (!bias)
+            return false;
+        sum = text_printf(q, "%s + of_outputs(%s, %u)", sum, bias, n);
+    }
+    return node_let(q, 0,
+                    "requantize(%s, of_outputs(%s, %u)*reshape(%s, [])/reshape(%s, []), "
+                    "reshape(%s, []))",
+                    sum, a[4], n, a[1], a[6], a[7]);
+}
