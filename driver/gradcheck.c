@@ -1,124 +1,45 @@
 /* gradcheck.c: the verb `gradcheck`: the gradient of the loss against difference quotients.
  *
- * The model is elaborated in f64, the outputs of its step are replaced by the loss and its
- * derivatives by each parameter, and the passes run as far as derivatives are made. The reference
- * interpreter computes both sides, so that what is judged is the derivative and not the code
- * generator. Inputs are random; parameters are those of the seed, moved a little, since initial
- * zeros stand exactly on the kinks of relu and abs. */
+ * Loss and derivatives are computed in f64 by generated code, at random inputs and at the
+ * parameters of the seed, moved a little, since initial zeros stand exactly on the kinks of relu
+ * and abs. Where the two disagree the reference interpreter says whose fault it is: if it has the
+ * same derivative, a rule is wrong, else the code generator. Interpreting all of it instead would
+ * take a hundred times as long. A place near a kink says little, so there are several. */
+#include "driver/gradcheck.h"
 #include "driver/verbs.h"
-#include "ir/cases.h"
 #include "passes/gradcheck.h"
 #include "runtime/host/progress.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { DIRECTIONS = 8, ITEMS = 3 };
+enum { DIRECTIONS = 8, DRAWS = 4, CALLS = 8 /* of the loss in one direction, at least */ };
 #define TOLERANCE 1e-6
-#define SECONDS 60.0 /* a parameter of a large model gets fewer directions */
+#define CODE_TOLERANCE 1e-9 /* between generated code and the reference, in f64 */
+#define SECONDS 120.0       /* where each parameter alone is likely to take longer: all together */
 
 typedef struct {
-    Run *run;
-    Unit *unit;
-    Graph *graph;
-    VEC(uint32_t) points; /* tensors, in the order of the outputs after the loss */
-    InterpArgs args;
-    Value *tensors;
+    GradCode *code;
+    GradStep *step;
+    Value *slopes;           /* by trained tensor, where the step was drawn last */
+    Gradcheck *results;      /* by trained tensor, of all draws so far */
+    bool *done;
+    const uint32_t *tensors; /* in unit->tensors: the points of the comparison that is running */
+    uint32_t n;
+    const char *name;
+    double drawn; /* when the line on the terminal was */
 } Check;
 
-/* The entry's outputs become the loss and, for each trained tensor, its derivative. */
-static bool make_derivatives(Compiler *cx, Entry *step)
-{
-    Graph *g = step->graph;
-    NodeId loss = g->outputs.at[0].node;
-    Unit *u = g->unit;
-    uint8_t *updated = arena_alloc(u->arena, u->tensors.n + 1);
-    for (uint32_t i = 1; i < g->outputs.n; i++)
-        if (g->outputs.at[i].updates >= 0)
-            updated[g->outputs.at[i].updates] = 1;
-    g->outputs.n = 1;
-    for (uint32_t i = 0; i < u->tensors.n; i++) {
-        const Tensor *t = &u->tensors.at[i];
-        if (t->kind != TENSOR_PARAM || !updated[i] || !dtype_is_float(t->dtype))
-            continue;
-        g->loc = t->loc;
-        NodeId x = graph_emit(g, OP_tensor, NULL, 0, &(AttrValue){ .kind = ATTR_INT, .i = i }, 1);
-        NodeId in[] = { loss, x };
-        NodeId d = graph_emit(g, OP_grad, in, 2, NULL, 0);
-        if (d == NODE_NONE)
-            return false;
-        graph_output(g, arena_printf(u->arena, "d_%u", i), d, -1);
-    }
-    return !cx->errors;
-}
+/* ---- Talk ---- */
 
-static void fill_tensors(Check *c, uint64_t seed)
+static void print_result(const Check *c, const char *line, const Gradcheck *g)
 {
-    Unit *u = c->unit;
-    Arena *a = c->run->arena;
-    CaseRng r = case_rng(a, seed);
-    c->tensors = arena_new_array(a, Value, u->tensors.n + 1);
-    for (uint32_t i = 0; i < u->tensors.n; i++)
-        c->tensors[i] = value_new(a, u->tensors.at[i].dtype, &u->tensors.at[i].shape, 1);
-    Entry *init = unit_entry(u, "init");
-    InterpArgs args = { .batch = 1, .seed = seed };
-    const char *bad = init ? interp_entry(a, init->graph, &args, c->tensors, NULL) : NULL;
-    if (bad)
-        diag_report(c->run->cx, DIAG_E0001, 0, "the initial values: %s", bad);
-    for (uint32_t i = 0; i < u->tensors.n; i++)
-        for (int64_t k = 0; u->tensors.at[i].kind == TENSOR_PARAM &&
-                            dtype_is_float(u->tensors.at[i].dtype) && k < c->tensors[i].count;
-             k++)
-            c->tensors[i].f[k] += case_uniform(&r, -0.05, 0.05);
-}
-
-static void fill_inputs(Check *c, uint64_t seed)
-{
-    const Graph *g = c->graph;
-    Arena *a = c->run->arena;
-    CaseRng r = case_rng(a, seed + 1);
-    Value *inputs = arena_new_array(a, Value, g->inputs.n + 1);
-    c->args.batch = g->batch_max > 0 && g->batch_max < ITEMS ? g->batch_max : ITEMS;
-    for (uint32_t i = 0; i < g->inputs.n; i++) {
-        const Input *in = &g->inputs.at[i];
-        double range = in->bound > 0 ? (double)in->bound : in->dtype == DT_U8 ? 256 : 2;
-        inputs[i] = value_new(a, in->dtype, &in->shape, c->args.batch);
-        for (int64_t k = 0; k < inputs[i].count; k++)
-            if (dtype_is_float(in->dtype))
-                inputs[i].f[k] = case_uniform(&r, -1, 1);
-            else
-                inputs[i].i[k] = (int64_t)(case_uniform(&r, 0, 1) * range);
-    }
-    c->args.inputs = inputs;
-    c->args.tensors = c->tensors;
-    c->args.seed = seed;
-    c->args.clock[CLOCK_LR] = NAN;
-    c->args.clock[CLOCK_LR_SCALE] = 1;
-}
-
-/* Seconds that one direction of one derivative takes, as measured on the whole gradient: some
- * twelve values of the loss, each a third of this. */
-static double seconds_of_direction(Check *c)
-{
-    double start = host_clock();
-    Arena *a = arena_new();
-    Graph *g = interp_prepare(c->graph);
-    Value *out = arena_new_array(a, Value, c->graph->outputs.n);
-    const char *bad = g ? interp_run(a, g, &c->args, out) : "an expansion failed";
-    if (bad)
-        diag_report(c->run->cx, DIAG_E0001, 0, "%s", bad);
-    arena_free(a);
-    return 4 * (host_clock() - start);
-}
-
-static void print_result(const Check *c, const char *name, const char *line, const Gradcheck *g)
-{
-    const Options *o = &c->run->options;
+    const Options *o = &c->code->run->options;
     if (option_given(o, OPT_JSON)) {
         HostEvent event;
         host_event_begin(&event, stdout, "gradient");
-        host_event_string(&event, "parameter", name);
+        host_event_string(&event, "parameter", c->name);
         host_event_string(&event, "at", line);
         host_event_double(&event, "error", g->error);
         host_event_double(&event, "norm", g->gradient);
@@ -128,95 +49,196 @@ static void print_result(const Check *c, const char *name, const char *line, con
         return;
     }
     if (!option_given(o, OPT_QUIET))
-        printf("%-28s |gradient| %-9.3g error %-8.1e %u direction%s%s  %s\n", name, g->gradient,
+        printf("%-28s |gradient| %-9.3g error %-8.1e %u direction%s%s  %s\n", c->name, g->gradient,
                g->error, g->directions, g->directions == 1 ? "" : "s",
-               g->kinks ? arena_printf(c->run->arena, ", %u at kinks", g->kinks) : "", line);
+               g->kinks ? arena_printf(c->code->run->arena, ", %u at kinks", g->kinks) : "", line);
     fflush(stdout);
 }
 
-static void check_point(Check *c, uint32_t index, uint32_t directions)
+/* On a terminal, what is being compared, for as long as it takes. */
+static void draw(Check *c)
 {
-    const Tensor *t = &c->unit->tensors.at[c->points.at[index]];
-    Graph one = *c->graph; /* the loss, and this derivative alone */
-    Output outputs[2] = { c->graph->outputs.at[0], c->graph->outputs.at[1 + index] };
-    GradPoint point = { .tensor = true, .index = c->points.at[index] };
-    Gradcheck result;
+    const Options *o = &c->code->run->options;
+    double now = host_clock();
+    if (!isatty(2) || option_given(o, OPT_QUIET) || now - c->drawn < 0.1)
+        return;
+    fprintf(stderr, "\r%s ...\033[K", c->name);
+    c->drawn = now;
+}
+
+static void clear(Check *c)
+{
+    if (c->drawn > 0)
+        fputs("\r\033[K", stderr);
+    c->drawn = 0;
+}
+
+/* ---- One comparison ---- */
+
+static const char *evaluate(void *user, const Value *moved, double *out_value)
+{
+    Check *c = user;
+    draw(c);
+    for (uint32_t p = 0; p < c->n; p++)
+        grad_move(c->code, c->tensors[p], &moved[p]);
+    return grad_loss(c->code, c->step, out_value);
+}
+
+/* Compares by trained tensors [first, first + n) of the step together. */
+static const char *compare(Check *c, uint32_t first, uint32_t n, uint32_t directions,
+                           Gradcheck *out_result)
+{
+    const EntryCheck *e = &c->step->check;
     Arena *a = arena_new();
+    Value *at = arena_new_array(a, Value, n);
+    c->tensors = e->tensors.at + first;
+    c->n = n;
+    for (uint32_t p = 0; p < n; p++)
+        at[p] = e->values[c->tensors[p]];
+    GradFunction f = { .n = n,
+                       .at = at,
+                       .gradient = c->slopes + first,
+                       .value = c->step->value,
+                       .evaluate = evaluate,
+                       .user = c };
+    const char *bad = gradcheck_function(a, &f, directions, 20 + first, out_result);
+    for (uint32_t p = 0; p < n; p++)
+        grad_move(c->code, c->tensors[p], &at[p]);
+    arena_free(a);
+    clear(c);
+    return bad;
+}
+
+static bool is_near(const Value *a, const Value *b)
+{
+    double sum = 0, difference = 0;
+    for (int64_t i = 0; i < a->count; i++) {
+        sum += a->f[i] * a->f[i];
+        difference += (a->f[i] - b->f[i]) * (a->f[i] - b->f[i]);
+    }
+    return sqrt(difference) <= CODE_TOLERANCE * (sqrt(sum) + 1e-3);
+}
+
+/* Whether the reference has the loss and the derivative that generated code has. */
+static bool reference_agrees(Check *c, uint32_t index)
+{
+    const EntryCheck *e = &c->step->check;
+    Graph one = *e->graph;
+    Output outputs[] = { one.outputs.at[0], one.outputs.at[1 + index] };
+    Arena *a = arena_new();
+    Value out[2], loss = { .count = 1, .f = &c->step->value };
     one.outputs.at = outputs;
     one.outputs.n = one.outputs.cap = 2;
-    const char *bad = gradcheck(a, &one, &c->args, &point, 1, directions, 20 + index, &result);
-    if (bad) {
-        diag_report(c->run->cx, DIAG_E0001, t->loc, "`%s`: %s", t->name, bad);
-    } else {
-        print_result(c, t->name, loc_text(c->run->cx, t->loc), &result);
-        if (!(result.error <= TOLERANCE))
-            diag_report(c->run->cx, DIAG_E0910, t->loc,
-                        "the derivative by `%s` is %.9g along a direction where differences give "
-                        "%.9g (relative error %.1e)",
-                        t->name, result.derivative, result.quotient, result.error);
-    }
+    bool agrees = !interp_run(a, &one, &e->args, out) && is_near(&out[0], &loss) &&
+                  is_near(&out[1], &c->slopes[index]);
     arena_free(a);
+    return agrees;
 }
 
-/* All derivatives at once, for models where each alone would take too long. Whether they agree. */
-static bool check_together(Check *c, uint32_t directions)
+static void report_wrong(Check *c, uint32_t index, const Gradcheck *g)
 {
-    GradPoint *points = arena_new_array(c->run->arena, GradPoint, c->points.n);
-    Gradcheck result;
-    Arena *a = arena_new();
-    for (uint32_t i = 0; i < c->points.n; i++)
-        points[i] = (GradPoint){ .tensor = true, .index = c->points.at[i] };
-    const char *bad =
-        gradcheck(a, c->graph, &c->args, points, c->points.n, directions, 20, &result);
-    if (bad)
-        diag_report(c->run->cx, DIAG_E0001, 0, "%s", bad);
+    Compiler *cx = c->code->run->cx;
+    const Tensor *t = &c->code->unit->tensors.at[c->step->check.tensors.at[index]];
+    if (g->error <= TOLERANCE)
+        diag_report(cx, DIAG_E0910, t->loc,
+                    "the derivative by `%s` cannot be compared: differences do not converge in any "
+                    "of %u directions",
+                    t->name, g->kinks);
+    else if (reference_agrees(c, index))
+        diag_report(cx, DIAG_E0910, t->loc,
+                    "the derivative by `%s` is %.9g along a direction where differences give %.9g "
+                    "(relative error %.1e)",
+                    t->name, g->derivative, g->quotient, g->error);
     else
-        print_result(c, arena_printf(c->run->arena, "all %u together", c->points.n), "", &result);
-    arena_free(a);
-    return bad || result.error <= TOLERANCE;
+        diag_report(cx, DIAG_E0001, t->loc,
+                    "generated code and reference have other derivatives by `%s`", t->name);
 }
 
-static bool prepare(Check *c, const char *path, FrontendOptions *fo)
+static void add_result(Gradcheck *total, const Gradcheck *g)
 {
-    Compiler *cx = c->run->cx;
-    PipelineOptions p = { .stop_after = "autodiff", .verify = true };
-    bool any = false;
-    fo->f64 = true;
-    c->unit = frontend_load(cx, path, fo);
-    if (!c->unit || cx->errors)
-        return false;
-    for (uint32_t i = 0; i < c->unit->entries.n; i++)
-        if (c->unit->entries.at[i].kind == ENTRY_STEP) {
-            any = true;
-            if (!make_derivatives(cx, &c->unit->entries.at[i]))
-                return false;
-        }
-    if (!any)
-        diag_report(cx, DIAG_E0419, 0, "%s has no `train` block for %s, and so no gradient", path,
-                    c->unit->name);
-    return any && pipeline_run(c->unit, &p, NULL) && !cx->errors;
+    uint32_t directions = total->directions + g->directions, kinks = total->kinks + g->kinks;
+    if (g->error >= total->error)
+        *total = *g;
+    total->directions = directions;
+    total->kinks = kinks;
 }
 
-/* One update of the recipe. */
-static void check_step(Check *c, const Entry *step)
+/* Compares by one tensor at this draw, and tells the result if it is the last. */
+static void check_one(Check *c, uint32_t index, uint32_t directions, bool last)
 {
-    c->graph = step->graph;
-    c->points.n = 0;
-    for (uint32_t i = 1; i < c->graph->outputs.n; i++)
-        vec_push(c->run->arena, &c->points,
-                 (uint32_t)strtoul(c->graph->outputs.at[i].name + 2, NULL, 10));
-    fill_inputs(c, c->unit->recipe.seed);
-    double one = seconds_of_direction(c), all = one * (double)c->points.n;
-    if (c->run->cx->errors || !c->points.n)
+    Run *r = c->code->run;
+    const Tensor *t = &c->code->unit->tensors.at[c->step->check.tensors.at[index]];
+    Gradcheck result, *total = &c->results[index];
+    c->name = t->name;
+    const char *bad = compare(c, index, 1, directions, &result);
+    if (bad) {
+        diag_report(r->cx, DIAG_E0001, t->loc, "`%s`: %s", t->name, bad);
+        c->done[index] = true;
         return;
-    if (all > SECONDS) {
-        uint32_t directions = one * DIRECTIONS <= SECONDS ? DIRECTIONS : 1;
-        if (check_together(c, directions))
-            return;
     }
-    uint32_t each = all * DIRECTIONS <= SECONDS ? DIRECTIONS : all < SECONDS ? 2 : 1;
-    for (uint32_t i = 0; i < c->points.n; i++)
-        check_point(c, i, each);
+    add_result(total, &result);
+    bool wrong = !(total->error <= TOLERANCE);
+    c->done[index] = wrong || last || total->directions >= directions;
+    if (!c->done[index])
+        return;
+    print_result(c, loc_text(r->cx, t->loc), total);
+    if (wrong || !total->directions)
+        report_wrong(c, index, total);
+}
+
+/* All at once. Whether they agree. */
+static bool check_together(Check *c)
+{
+    Gradcheck result;
+    uint32_t n = c->step->check.tensors.n;
+    c->name = arena_printf(c->code->run->arena, "all %u together", n);
+    const char *bad = compare(c, 0, n, DIRECTIONS, &result);
+    if (bad) {
+        diag_report(c->code->run->cx, DIAG_E0001, 0, "%s", bad);
+        return true;
+    }
+    print_result(c, "", &result);
+    return result.error <= TOLERANCE && result.directions;
+}
+
+/* ---- A step ---- */
+
+/* Whether every tensor in DIRECTIONS directions is likely to take too long. */
+static bool is_large(const GradStep *s)
+{
+    double call = 1e-9 * (double)s->loss->cost * (double)s->check.args.batch /
+                  (double)s->loss->max_batch;
+    return call * CALLS * DIRECTIONS * s->check.tensors.n > SECONDS;
+}
+
+/* One place after another, until no tensor lacks directions for its being near kinks. */
+static void check_step(GradCode *code, GradStep *step)
+{
+    Run *r = code->run;
+    uint32_t n = step->check.tensors.n, each = DIRECTIONS, open = n;
+    Check c = { .code = code, .step = step };
+    c.slopes = arena_new_array(r->arena, Value, n);
+    c.results = arena_new_array(r->arena, Gradcheck, n);
+    c.done = arena_new_array(r->arena, bool, n);
+    for (uint32_t draw = 0; draw < DRAWS && open; draw++) {
+        if (!grad_start(code, step, draw))
+            return;
+        const char *bad = grad_slopes(code, step, r->arena, c.slopes);
+        if (bad) {
+            diag_report(r->cx, DIAG_E0001, 0, "%s", bad);
+            return;
+        }
+        if (!draw && is_large(step)) {
+            if (check_together(&c))
+                return;
+            each = 1; /* to name the one that is wrong */
+        }
+        for (uint32_t i = 0; i < n; i++)
+            if (!c.done[i]) {
+                check_one(&c, i, each, draw + 1 == DRAWS);
+                open -= c.done[i];
+            }
+    }
 }
 
 int verb_gradcheck(Run *r)
@@ -224,13 +246,11 @@ int verb_gradcheck(Run *r)
     const char *path = run_file(r, 1);
     if (!path)
         return EXIT_USAGE;
-    FrontendOptions fo = run_frontend_options(r);
-    Check c = { .run = r };
-    if (prepare(&c, path, &fo)) {
-        fill_tensors(&c, c.unit->recipe.seed);
-        for (uint32_t i = 0; i < c.unit->entries.n && !r->cx->errors; i++)
-            if (c.unit->entries.at[i].kind == ENTRY_STEP)
-                check_step(&c, &c.unit->entries.at[i]);
-    }
-    return run_finish(r);
+    GradCode code;
+    bool ok = grad_open(r, path, &code);
+    for (uint32_t i = 0; ok && i < code.steps.n; i++)
+        check_step(&code, &code.steps.at[i]);
+    int exit_code = run_finish(r);
+    grad_close(&code);
+    return ok || exit_code ? exit_code : EXIT_USAGE;
 }

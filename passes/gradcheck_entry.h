@@ -1,26 +1,27 @@
-/* gradcheck_entry.h: the gradient check on a whole model: each trained tensor of an entry. */
+/* gradcheck_entry.h: the gradient check on a whole model: what a training step differentiates, and
+ * where. */
 #ifndef DLCC_PASSES_GRADCHECK_ENTRY_H
 #define DLCC_PASSES_GRADCHECK_ENTRY_H
-#include "passes/gradcheck.h"
+#include "ir/interp.h"
 
 typedef struct {
-    uint32_t tensor; /* in unit->tensors */
-    bool read;       /* the loss depends on it */
-    Gradcheck check; /* in directions of this tensor alone */
-} TensorCheck;
-
-typedef struct {
-    VEC(TensorCheck) tensors; /* every trained float tensor, in order */
-    uint32_t worst;           /* index of the one with the largest error */
+    Unit *unit;
+    Graph *graph;          /* outputs: the loss, then its derivative by each of `tensors` */
+    VEC(uint32_t) tensors; /* in unit->tensors: the floats that the entry trains, in order */
+    Value *initial;        /* by tensor of the unit: as the init entry leaves them */
+    Value *values;         /* the same, the trained ones moved */
+    InterpArgs args;       /* values, and inputs */
 } EntryCheck;
 
-/* Checks the derivative of the first result of `e`, a float scalar, at run-time batch B, by each
- * trained tensor, in `directions` random directions each. Tensors have the values that the unit's
- * init entry gives with this seed, moved by up to 0.05 at random, off the ties that zeros make;
- * float inputs are drawn from [-1, 1] (from [0.5, 1.5] where the loss is then not finite), integers
- * from their bound or 0..255. Works before and after autodiff. NULL, or what went wrong in words.
- */
-const char *gradcheck_entry(Arena *a, Unit *u, const Entry *e, int64_t batch, uint32_t directions,
-                            uint64_t seed, EntryCheck *out_check);
+/* What there is to check in `e`, whose first result is the loss, a float scalar, at run-time batch
+ * B, with the unit's init entry run with this seed. Works before and after autodiff, on a unit in
+ * f64 (see pass_widen). NULL, or what went wrong in words. */
+const char *gradcheck_entry(Arena *a, Unit *u, const Entry *e, int64_t batch, uint64_t seed,
+                            EntryCheck *out_check);
+/* Draws values and inputs, of which there are as many as numbers `draw`: a derivative may stand too
+ * near a kink at one place, hardly at all. Trained tensors are moved by up to 0.05, off the ties
+ * that zeros make; integers are drawn from their bound or 0..255, floats from [-1, 1], or from
+ * [0.5, 1.5] for a loss that takes logarithms. */
+void gradcheck_entry_draw(Arena *a, EntryCheck *check, uint32_t draw, bool positive);
 
 #endif

@@ -18,6 +18,39 @@ END
 expect 6 'E0910.*.bad.' "$DLRUN" gradcheck wrong.dl
 grep -q 'wrong.dl:3' out || fail "the line is not named"
 grep 'E0910' out | grep -q 'good' && fail "the right one is blamed"
+# The same in a step that a call could not return all derivatives of.
+{
+    echo 'model Deep { fn loss(x: f32[B]) -> f32 {'
+    echo '  mean((rearrange("b -> b 1", x) |> Linear(3)'
+    for _ in $(seq 39); do echo '    |> Linear(3) |> tanh'; done
+    echo '  )^2) } }'
+    echo 'data d = rows(9) |> map(x=rand())'
+    echo 'train Deep on d.all { steps = 3; batch = 8; optimizer = gd(lr=0.1) }'
+} >deep.dl
+expect 0 'linear_39.bias .*directions' "$DLRUN" gradcheck deep.dl --threads 2
+[ "$(grep -c 'direction' out)" = 80 ] || fail "not eighty parameters"
+
+# A logarithm has no value at inputs of either sign; a rounding on the way no quotient.
+cat >log.dl <<'END'
+data d = rows(8) |> map(n=1 + rand())
+model Log {
+  param w: f32[4] = ones
+  fn loss(n: f32[B]) -> f32 { mean((log(n) - sum(f32(bf16(w)) * w))^2) }
+}
+train Log on d.all { steps = 3; batch = 8; optimizer = gd(lr=0.1) }
+END
+expect 0 '^w .*12 directions' "$DLRUN" gradcheck log.dl
+cat >nowhere.dl <<'END'
+model Nowhere {
+  param w: f32 = ones
+  fn loss() -> f32 { log(w - 10) }
+}
+train Nowhere { steps = 3; optimizer = gd(lr=0.1) }
+END
+expect 6 'E0910.*nothing to compare' "$DLRUN" gradcheck nowhere.dl
+# A staircase has the derivative 0 by definition, and no quotient: not what passes for a check.
+sed 's/log(w - 10)/sum(floor(1e9 * w)) \/ 1e9/; s/f32 = ones/f32[16] = ones/' nowhere.dl >stairs.dl
+expect 6 'E0910.*cannot be compared' "$DLRUN" gradcheck stairs.dl
 expect 1 'E0419' "$DLRUN" gradcheck <(sed '/^train/d' wrong.dl)
 
 line_model
