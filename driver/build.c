@@ -1,5 +1,5 @@
-/* build.c: `dlcc FILE -o OUT`: a library and its header, or one of the forms in between (--emit).
- */
+/* build.c: `dlcc FILE -o OUT`: a library and its header, or one of the forms in between (--emit);
+ * a model for other runtimes (.onnx) is export.c's. */
 #include "driver/verbs.h"
 
 #include "backend/aot.h"
@@ -229,10 +229,12 @@ int verb_build(Run *r)
         FrontendOptions fo = run_frontend_options(r);
         return emit_form(r, path, &fo, form);
     }
+    if (out && !strcmp(suffix_of(out), ".onnx"))
+        return export_model(r, path, out);
     AotOptions o = { .path = out, .source = path, .cc = option_value(&r->options, OPT_CC, "cc") };
     if (!out || !kind_of(out, &o.kind)) {
         fprintf(stderr,
-                out ? "dlcc: what is %s to be? The suffix says: .so, .a, .o or .h\n"
+                out ? "dlcc: what is %s to be? The suffix says: .so, .a, .o, .h or .onnx\n"
                     : "dlcc: where to? `dlcc %s -o model.so`\n",
                 out ? out : path);
         return EXIT_USAGE;

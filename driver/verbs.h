@@ -12,6 +12,7 @@ typedef struct {
 int verb_build(Run *r);
 int verb_check(Run *r);
 int verb_explain(Run *r);
+int verb_export(Run *r);
 int verb_fmt(Run *r);
 int verb_import(Run *r);
 int verb_inspect(Run *r);
@@ -25,6 +26,9 @@ int verb_gradcheck(Run *r);
 /* Leaves the entries of `list` (NULL: all but those of the data) in u, before its passes run. An
  * exit code, 0 when done. */
 int entries_select(Run *r, Unit *u, const char *list);
+
+/* Writes one export of the model in `path` as the ONNX file `out`. An exit code. */
+int export_model(Run *r, const char *path, const char *out);
 
 /* The shared main: options, --help, --version, the verb. `otherwise` is run when the first word is
  * no verb (dlcc FILE), or NULL. */

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# Every example as an ONNX file: written whole or not at all, right by the ONNX checker, with the
+# numbers of `dlrun infer` in ONNX Runtime. The last two need Python with onnx and onnxruntime
+# (ONNX_PYTHON, or python3 on PATH) and are skipped by name without.
+. "$(dirname "$(readlink -f "$0")")/../tools/examples.sh"
+PYTHON=${ONNX_PYTHON:-python3}
+here=$root/tests/onnx
+have_python() { "$PYTHON" -c 'import onnx, onnxruntime' >/dev/null 2>&1; }
+have_python || echo "skipped by name: checker and ONNX Runtime (no onnx, onnxruntime in $PYTHON)"
+
+wrong() { echo "$1"; [ -s out ] && sed 's/^/    /' out; fail=1; }
+
+# expect CODE REGEX command...: its exit code, and what it says.
+expect() {
+    local code=$1 regex=$2 got=0
+    shift 2
+    "$@" >out 2>&1 || got=$?
+    [ "$got" = "$code" ] || wrong "exit $got instead of $code: ${*##*/}"
+    grep -Eq -- "$regex" out || wrong "no $regex from ${*##*/}"
+}
+
+# exported FILE.dl ENTRY [arguments]: written; what dlrun needs to give the same is noted.
+models=()
+exported() {
+    local file=$1 entry=$2 name
+    shift 2
+    name=$(basename "$file" .dl)-$entry
+    expect 0 "$name.onnx .*: $entry of" "$DLCC" "$file" --entries "$entry" "$@" -o "$name.onnx"
+    [ -s "$name.onnx" ] || { wrong "no $name.onnx"; return; }
+    models+=("$name")
+    printf '%s\n' "$file" --entries "$entry" "$@" >"$name.words"
+}
+
+# All models noted: through the checker, inputs drawn, run by dlrun and by ONNX Runtime.
+compare_all() {
+    local name x words inputs
+    "$PYTHON" "$here/compare.py" draw "${models[@]}" >out 2>&1 || wrong "checker"
+    for name in "${models[@]}"; do
+        mapfile -t words <"$name.words"
+        inputs=()
+        for x in "$name".in/*.npy; do
+            [ -e "$x" ] && inputs+=(-i "$(basename "$x" .npy)=$x")
+        done
+        "$DLRUN" infer "${words[@]}" "${inputs[@]}" -o "$name.npz" >out 2>&1 || wrong "$name: dlrun"
+    done
+    "$PYTHON" "$here/compare.py" run "${models[@]}" >out 2>&1 || wrong "ONNX Runtime"
+}
+
+# example NAME ENTRY...: a short training, then each export.
+example() {
+    local name=$1 entry
+    shift
+    "$DLRUN" train "$root/examples/$name.dl" --fresh -q --set steps=3 >out 2>&1 || wrong "$name: training"
+    for entry; do
+        exported "$root/examples/$name.dl" "$entry" -w "$name.safetensors"
+    done
+}
+
+example linreg predict
+example house predict closed
+example categorical p
+example perceptron side
+example xor logit
+example root determinant
+"$DLRUN" train "$root/examples/iris.dl" --model Logistic --fresh -q --set steps=3 >out 2>&1 || wrong iris
+exported "$root/examples/iris.dl" logit --model Logistic -w logistic.safetensors
+"$DLRUN" train "$root/examples/iris.dl" --model Softmax --fresh -q --set steps=3 >out 2>&1 || wrong iris
+exported "$root/examples/iris.dl" logits --model Softmax -w softmax.safetensors
+if has_fashion; then
+    for name in mlp lenet regularized resnet; do
+        example "$name" logits
+    done
+    example gan make
+else
+    echo "skipped by name: mlp lenet regularized resnet gan (no dataset-fashion-mnist)"
+fi
+
+have_python && compare_all
+
+# A model without a function to export; several; none of that name; no weights; other weights.
+expect 2 'exports no function' "$DLCC" "$root/examples/quadratic.dl" -o quadratic.onnx
+expect 2 'several functions.*closed' "$DLCC" "$root/examples/house.dl" -w house.safetensors -o x.onnx
+expect 2 'no export .clossed.*closed' "$DLCC" "$root/examples/house.dl" --entries clossed -o x.onnx
+expect 3 'E0905.*weights' "$DLCC" "$root/examples/xor.dl" -o x.onnx
+expect 3 'E0905.*linear_0' "$DLCC" "$root/examples/xor.dl" -w house.safetensors -o x.onnx
+expect 3 'E0811|E0905' "$DLCC" "$root/examples/xor.dl" -w xor.safetensors -o nowhere/x.onnx
+"$DLCC" export "$root/examples/xor.dl" -w xor.safetensors -o verb.onnx -q || wrong "dlcc export"
+cmp verb.onnx xor-logit.onnx || wrong "the verb and the suffix differ"
+expect 2 'where to' "$DLCC" export "$root/examples/xor.dl" -o verb.so
+
+# What ONNX cannot say is listed, all of it, and nothing is written.
+cat >unsaid.dl <<'END'
+model Unsaid {
+  export fn f(x: f32[3, 3], i: i32[3]) -> f32[3, 3] { qr_q(x) + qr_r(x) + f32(unsqueeze(i and 5, axis=0)) }
+}
+END
+expect 4 'E0741.*qr_q' "$DLCC" unsaid.dl -o x.onnx
+grep -q 'qr_r' out && grep -q '`and`' out || wrong "not all at once"
+[ -e x.onnx ] && wrong "x.onnx was left"
+ls ./*.tmp* >/dev/null 2>&1 && wrong "temporary files were left"
+[ "$fail" = 0 ] && echo ok
+exit "$fail"
