@@ -64,19 +64,30 @@ static void natural_order(const Product *p, char *out)
     stpcpy(stpcpy(stpcpy(out, p->batch), p->rows), p->columns);
 }
 
+/* The letters of an operand in MatMul's order. */
+static void operand_order(const Product *p, bool right, char *out)
+{
+    stpcpy(stpcpy(stpcpy(out, p->batch), right ? p->sum : p->rows), right ? p->columns : p->sum);
+}
+
+static uint32_t count_transposes(const Product *p)
+{
+    char a[2 * MAX_RANK], b[2 * MAX_RANK], out[2 * MAX_RANK];
+    operand_order(p, false, a);
+    operand_order(p, true, b);
+    natural_order(p, out);
+    return (strcmp(a, p->in_a) != 0) + (strcmp(b, p->in_b) != 0) + (strcmp(out, p->out) != 0);
+}
+
+/* The operand that comes first is the one with which less is to be transposed. */
 static bool make_product(const Graph *g, NodeId dot, Product *p)
 {
-    char order[2 * MAX_RANK];
     *p = (Product){ .a = graph_operand(g, dot, 0), .b = graph_operand(g, dot, 1) };
     read_spec(graph_attr(g, dot, "spec")->s, p);
     Product q = *p;
     turn(&q);
     bool straight = sort_letters(p), turned = sort_letters(&q);
-    natural_order(p, order);
-    if (straight && !strcmp(order, p->out))
-        return true;
-    natural_order(&q, order);
-    if (turned && (!straight || !strcmp(order, q.out)))
+    if (turned && (!straight || count_transposes(&q) < count_transposes(p)))
         *p = q;
     return straight || turned;
 }
@@ -112,8 +123,8 @@ static const char *gemm(Export *x, const Product *p, const char *bias)
 static const char *matmul(Export *x, const Product *p, const char *a, const char *b)
 {
     char want_a[2 * MAX_RANK], want_b[2 * MAX_RANK], order[2 * MAX_RANK];
-    stpcpy(stpcpy(stpcpy(want_a, p->batch), p->rows), p->sum);
-    stpcpy(stpcpy(stpcpy(want_b, p->batch), p->sum), p->columns);
+    operand_order(p, false, want_a);
+    operand_order(p, true, want_b);
     natural_order(p, order);
     a = arranged(x, a, p->in_a, want_a);
     b = arranged(x, b, p->in_b, want_b);
