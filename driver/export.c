@@ -94,8 +94,8 @@ static const void **read_weights(Run *r, Unit *u, const char *entry)
     if (!any)
         return elements;
     if (!path) {
-        uint32_t d = diag_report(r->cx, DIAG_E0905, 0,
-                                 "an ONNX file holds its weights, and there are none");
+        uint32_t d =
+            diag_report(r->cx, DIAG_E0905, 0, "an ONNX file holds its weights, and there are none");
         diag_add(r->cx, d, DIAG_HELP, 0, "`-w FILE.safetensors`, which `dlrun train` writes");
         return NULL;
     }

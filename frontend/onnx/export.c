@@ -180,8 +180,8 @@ static Onnx__GraphProto *make_graph(Export *x)
         for (uint32_t k = 0; k < i; k++)
             if (g->outputs.at[k].node == id)
                 name = ex_name(x, g->outputs.at[i].name);
-        graph->output[graph->n_output++] = value_info(x->arena, finish_output(x, i, name),
-                                                      graph_dtype(g, id), graph_shape(g, id));
+        graph->output[graph->n_output++] =
+            value_info(x->arena, finish_output(x, i, name), graph_dtype(g, id), graph_shape(g, id));
     }
     graph->node = x->nodes.at;
     graph->n_node = x->nodes.n;
@@ -203,9 +203,9 @@ static Onnx__ModelProto *make_model(Export *x)
     m->ir_version = ONNX_IR_VERSION;
     m->producer_name = text("dlcc");
     m->producer_version = text(DLCC_VERSION);
-    m->doc_string =
-        arena_printf(x->arena, "%s of the model %s%s%s", x->options->entry, x->unit->name,
-                     x->options->source ? " in " : "", x->options->source ? x->options->source : "");
+    const char *source = x->options->source;
+    m->doc_string = arena_printf(x->arena, "%s of the model %s%s%s", x->options->entry,
+                                 x->unit->name, source ? " in " : "", source ? source : "");
     m->graph = make_graph(x);
     m->opset_import = arena_new_array(x->arena, Onnx__OperatorSetIdProto *, 1);
     m->opset_import[m->n_opset_import++] = opset;

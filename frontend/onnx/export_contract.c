@@ -264,8 +264,8 @@ static const char *eliminated(Export *x, const char *v, int64_t k, int64_t n, Dt
     ex_int(x, "axis", -2);
     place = EX(x, "Add", place, ex_scalar(x, DT_I64, (double)k));
     const char *is_pivot = EX(x, "Equal", rows, place);
-    const char *pivot = EX(x, "ReduceSum", EX(x, "Where", is_pivot, v, ex_scalar(x, t, 0)),
-                           ex_ints(x, &last, 1));
+    const char *pivot =
+        EX(x, "ReduceSum", EX(x, "Where", is_pivot, v, ex_scalar(x, t, 0)), ex_ints(x, &last, 1));
     v = EX(x, "Where", is_pivot, part(x, v, -2, k, k + 1), v);
     pivot = EX(x, "Div", pivot, part(x, pivot, -1, k, k + 1));
     const char *less = EX(x, "Mul", part(x, v, -1, k, k + 1), pivot);

@@ -1,7 +1,7 @@
 /* export_index.c: by position, by indices that are data, and in sorted order.
  *
  * ONNX counts negative indices from the end and leaves others outside to the runtime; ours read 0
- * there and add nothing. Within the axis, which is all that a right program asks for, they agree. */
+ * there and add nothing. Within the axis, all that a right program asks for, they agree. */
 #include "frontend/onnx/export_node.h"
 
 #include <string.h>
@@ -86,9 +86,7 @@ void say_scatter_add(Export *x, NodeId id)
     Shape zeros = { .rank = s->rank }, column = *places;
     int64_t there[MAX_RANK], back[MAX_RANK];
     for (uint32_t i = 0; i < from->rank; i++)
-        there[i] = i < places->rank          ? axis + i
-                   : i < places->rank + axis ? i - places->rank
-                                             : i;
+        there[i] = i < places->rank ? axis + i : i < places->rank + axis ? i - places->rank : i;
     for (uint32_t i = 0; i < s->rank; i++) {
         back[i] = i < axis ? i + 1 : i == axis ? 0 : i;
         zeros.dim[back[i]] = s->dim[i];

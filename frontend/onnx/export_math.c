@@ -67,8 +67,7 @@ void say_not(Export *x, NodeId id)
     Dtype t = graph_dtype(x->g, id);
     Dtype as = t == DT_BOOL ? t : ex_compute(x, id, X_WORD | X_WRAPS, t);
     operands(x, id, as, in);
-    const char *y = t == DT_BOOL ? EX(x, "Not", in[0])
-                                 : EX(x, "Sub", ex_scalar(x, as, -1), in[0]);
+    const char *y = t == DT_BOOL ? EX(x, "Not", in[0]) : EX(x, "Sub", ex_scalar(x, as, -1), in[0]);
     finish(x, id, y, as);
 }
 
@@ -174,8 +173,7 @@ void say_mod(Export *x, NodeId id)
     }
     ex_int(x, "fmod", 1);
     const char *none = ex_scalar(x, as, 0);
-    const char *differ =
-        EX(x, "Xor", EX(x, "Less", y, none), EX(x, "Less", in[1], none));
+    const char *differ = EX(x, "Xor", EX(x, "Less", y, none), EX(x, "Less", in[1], none));
     const char *moved = EX(x, "And", differ, EX(x, "Not", EX(x, "Equal", y, none)));
     finish(x, id, EX(x, "Where", moved, EX(x, "Add", y, in[1]), y), as);
 }
@@ -190,8 +188,8 @@ void say_atan2(Export *x, NodeId id)
     operands(x, id, as, in);
     const char *zero = ex_scalar(x, as, 0);
     const char *angle = EX(x, "Atan", EX(x, "Div", in[Y], in[X]));
-    const char *turn = EX(x, "Where", EX(x, "Less", in[Y], zero), ex_scalar(x, as, -pi),
-                          ex_scalar(x, as, pi));
+    const char *turn =
+        EX(x, "Where", EX(x, "Less", in[Y], zero), ex_scalar(x, as, -pi), ex_scalar(x, as, pi));
     const char *left = EX(x, "Where", EX(x, "Less", in[X], zero), turn, zero);
     const char *both = EX(x, "And", EX(x, "Equal", in[X], zero), EX(x, "Equal", in[Y], zero));
     finish(x, id, EX(x, "Where", both, zero, EX(x, "Add", angle, left)), as);

@@ -26,8 +26,7 @@ void say_tensor(Export *x, NodeId id)
     p->has_data_type = true;
     p->data_type = ex_type(t->dtype);
     p->has_raw_data = true;
-    p->raw_data =
-        (ProtobufCBinaryData){ bytes, (uint8_t *)(uintptr_t)x->options->elements[index] };
+    p->raw_data = (ProtobufCBinaryData){ bytes, (uint8_t *)(uintptr_t)x->options->elements[index] };
     p->name = (char *)(uintptr_t)ex_name(x, t->name);
     vec_push(x->arena, &x->tensors, p);
     ex_result(x, id, p->name);
@@ -39,8 +38,9 @@ void say_constant(Export *x, NodeId id)
     int64_t dims[MAX_RANK];
     for (uint32_t i = 0; i < s->rank; i++)
         dims[i] = s->dim[i].n;
-    ex_result(x, id, ex_tensor(x, graph_dtype(x->g, id), dims, s->rank,
-                               graph_attr(x->g, id, "data")->data));
+    ex_result(
+        x, id,
+        ex_tensor(x, graph_dtype(x->g, id), dims, s->rank, graph_attr(x->g, id, "data")->data));
 }
 
 void say_clock(Export *x, NodeId id)
@@ -65,8 +65,8 @@ void say_same(Export *x, NodeId id)
 void say_reshape(Export *x, NodeId id)
 {
     NodeId from = ex_operand(x, id, 0);
-    ex_result(x, id, ex_reshape(x, ex_full(x, from), graph_shape(x->g, from),
-                                graph_shape(x->g, id)));
+    ex_result(x, id,
+              ex_reshape(x, ex_full(x, from), graph_shape(x->g, from), graph_shape(x->g, id)));
 }
 
 void say_transpose(Export *x, NodeId id)
@@ -117,8 +117,7 @@ void say_flip(Export *x, NodeId id)
         end[i] = INT64_MIN;
     }
     const char *v = ex_full(x, ex_operand(x, id, 0));
-    ex_result(x, id,
-              axes->count ? sliced(x, v, begin, end, step, axes->ints, axes->count) : v);
+    ex_result(x, id, axes->count ? sliced(x, v, begin, end, step, axes->ints, axes->count) : v);
 }
 
 /* Between the elements there is nothing to add: such pads are said in others when they are made,
@@ -155,8 +154,8 @@ void say_concat(Export *x, NodeId id)
 
 /* Element (o, j) is o stride + j dilation: the places that windows reads and overlap_add adds to.
  */
-static const char *window_places(Export *x, Dim windows, Dim size, int64_t stride,
-                                 int64_t dilation, bool in_rows)
+static const char *window_places(Export *x, Dim windows, Dim size, int64_t stride, int64_t dilation,
+                                 bool in_rows)
 {
     int64_t n = windows.n * size.n, *at = arena_new_array(x->arena, int64_t, (size_t)n);
     for (int64_t i = 0; i < n; i++)

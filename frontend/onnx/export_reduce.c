@@ -135,7 +135,10 @@ bool say_mean(Export *x, NodeId id, bool divided)
     Pool p;
     if (ex_op(x, sum) != OP_reduce_sum || x->uses[sum] != 1 || !(X_FLOAT >> t & 1) ||
         !count_of(x->g, sum, &n) || !b_is_splat(x->g, by, &v) || n < 1 ||
-        v != (divided ? n : t == DT_F64 ? 1 / n : (float)(1 / n)) || t == DT_F16)
+        v != (divided       ? n
+              : t == DT_F64 ? 1 / n
+                            : (float)(1 / n)) ||
+        t == DT_F16)
         return false;
     bool plain = true;
     bool pool = match_pool(x, sum, 0, &p);
@@ -168,8 +171,7 @@ static double of_nothing(Op op, Dtype t)
     if (t == DT_BOOL)
         return op == OP_reduce_min;
     bool least = op == OP_reduce_max, is_signed = dtype_is_signed(t);
-    return least ? (is_signed ? -ldexp(1, bits - 1) : 0)
-                 : ldexp(1, bits - is_signed) - 1;
+    return least ? (is_signed ? -ldexp(1, bits - 1) : 0) : ldexp(1, bits - is_signed) - 1;
 }
 
 static bool is_empty(const Shape *s)

@@ -34,6 +34,7 @@ static const DiagCode elsewhere[] = {
     DIAG_E0601, DIAG_E0602, DIAG_E0603, DIAG_E0605, DIAG_E0606, DIAG_E0607, DIAG_E0608, DIAG_E0609,
     DIAG_E0610, DIAG_E0611, DIAG_E0612, DIAG_E0613,
     /* The reader of ONNX files: tests/onnx. */
+    DIAG_E0741, /* the writer of ONNX files: tests/onnx */
     DIAG_E0701, DIAG_E0702, DIAG_E0703, DIAG_E0704, DIAG_E0705, DIAG_E0706, DIAG_E0711, DIAG_E0712,
     DIAG_E0720, DIAG_E0721, DIAG_E0722, /* and their translation */
 };
