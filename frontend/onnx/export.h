@@ -16,7 +16,7 @@ enum { ONNX_OPSET = 17, ONNX_IR_VERSION = 8 };
 
 typedef struct {
     const char *entry;           /* an entry of the Unit, without `grad` nodes and updates */
-    const void *const *elements; /* by tensor of the Unit, row-major, of those that the entry reads */
+    const void *const *elements; /* by tensor of the Unit, row-major: of those it reads */
     const char *path;            /* of the file to write */
     const char *source;          /* what the model is made from, for its description, or NULL */
     uint64_t max_bytes; /* a larger file keeps its tensors beside it, in PATH.data; 0: what the
