@@ -4,6 +4,7 @@
 
 #include "backend/aot.h"
 #include "frontend/onnx/export.h"
+#include "ir/value.h"
 #include "runtime/safetensors.h"
 
 #include <stdlib.h>
@@ -74,12 +75,26 @@ static bool read_tensor(Run *r, const DlrtSafeFile *f, const char *path, const T
     return false;
 }
 
-static void mark_read(const Graph *g, Arena *a, bool *read, bool *out_any)
+static void mark_read(const Graph *g, Arena *a, bool *read)
 {
     const uint8_t *live = graph_live(a, g);
     for (NodeId id = 0; id < g->nodes.n; id++)
         if (live[id] && graph_node(g, id)->op == OP_tensor)
-            *out_any = read[graph_attr(g, id, "index")->i] = true;
+            read[graph_attr(g, id, "index")->i] = true;
+}
+
+/* The start value of a tensor of an imported file, in the tensor's type. */
+static const void *start_value(Run *r, const Tensor *t)
+{
+    if (!t->data || t->data_dtype == t->dtype)
+        return t->data;
+    Value from = value_from_bytes(r->arena, t->data_dtype, &t->shape, t->data),
+          to = value_new(r->arena, t->dtype, &t->shape, 1);
+    for (int64_t i = 0; i < to.count; i++)
+        value_cast(&from, i, &to);
+    void *bytes = arena_alloc_array(r->arena, (size_t)to.count, dtype_size(t->dtype));
+    value_to_bytes(&to, bytes);
+    return bytes;
 }
 
 /* The elements of the tensors that the entry reads; NULL: a diagnostic is recorded. */
@@ -90,7 +105,11 @@ static const void **read_weights(Run *r, Unit *u, const char *entry)
     bool *read = arena_new_array(r->arena, bool, u->tensors.n), any = false;
     char message[256];
     DlrtSafeFile *f;
-    mark_read(unit_entry(u, entry)->graph, r->arena, read, &any);
+    mark_read(unit_entry(u, entry)->graph, r->arena, read);
+    for (uint32_t i = 0; i < u->tensors.n; i++) {
+        elements[i] = read[i] && !path ? start_value(r, &u->tensors.at[i]) : NULL;
+        any |= read[i] && !elements[i];
+    }
     if (!any)
         return elements;
     if (!path) {

@@ -12,7 +12,15 @@ const ExportRow export_rows[OP_COUNT] = {
 
 /* ---- Ops without a row, said in others ---- */
 
-/* One round: every op without a row by its expand. False: something was said that has none. */
+/* Whether the node's op is said by ONNX in the node's type. */
+static bool is_said(const Graph *g, const Node *node)
+{
+    const ExportRow *row = &export_rows[node->op];
+    Dtype t = node->count ? graph_dtype(g, g->operands.at[node->first]) : (Dtype)node->dtype;
+    return row->say && ex_wider(row->types, t) != DT_COUNT;
+}
+
+/* One round: every op that is not said, by its expand. False: there may be more of them. */
 static bool expand_once(const Graph *old, Graph **out_g)
 {
     Graph *g = graph_new(old->unit, old->name, old->batch_max);
@@ -31,7 +39,7 @@ static bool expand_once(const Graph *old, Graph **out_g)
             in[i] = map[graph_operand(old, id, i)];
         map[id] = node->count > 256 ? NODE_NONE : graph_copy_node(g, old, id, in);
         const OpDef *def = op_defs[node->op];
-        if (map[id] == NODE_NONE || export_rows[node->op].say || !def->expand ||
+        if (map[id] == NODE_NONE || !def->expand || is_said(old, node) ||
             graph_node(g, map[id])->op != node->op)
             continue;
         g->loc = node->loc;

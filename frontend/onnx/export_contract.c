@@ -1,7 +1,8 @@
 /* export_contract.c: products of matrices, convolutions, linear systems; and random numbers.
  *
  * A dot names its axes by letters. It is a Gemm or a MatMul where its letters fall into batch,
- * rows, columns and one summed axis that these ops know, an Einsum elsewhere. */
+ * rows, columns and one summed axis that these ops know; elsewhere each of these groups is first
+ * made one axis. An Einsum would say all of it, but is slow in runtimes, where they have it. */
 #include "frontend/onnx/export_node.h"
 
 #include <string.h>
@@ -45,6 +46,12 @@ static bool sort_letters(Product *p)
     for (const char *l = p->in_b; *l; l++)
         if (!strchr(p->out, *l) && !strchr(p->in_a, *l))
             return false;
+    return true;
+}
+
+/* MatMul takes the letters as they are: other axes need not be made one. */
+static bool is_simple(const Product *p)
+{
     size_t rows = strlen(p->rows), columns = strlen(p->columns);
     return strlen(p->sum) == 1 && (*p->batch ? rows == 1 && columns == 1 : columns <= 1);
 }
@@ -86,10 +93,13 @@ static bool make_product(const Graph *g, NodeId dot, Product *p)
     read_spec(graph_attr(g, dot, "spec")->s, p);
     Product q = *p;
     turn(&q);
-    bool straight = sort_letters(p), turned = sort_letters(&q);
-    if (turned && (!straight || count_transposes(&q) < count_transposes(p)))
+    if (!sort_letters(p) || !sort_letters(&q))
+        return false;
+    bool better =
+        is_simple(p) == is_simple(&q) ? count_transposes(&q) < count_transposes(p) : is_simple(&q);
+    if (better)
         *p = q;
-    return straight || turned;
+    return true;
 }
 
 /* v with axes `from` as axes `to`. */
@@ -104,7 +114,7 @@ static const char *arranged(Export *x, const char *v, const char *from, const ch
 
 static bool is_gemm(const Export *x, const Product *p)
 {
-    return !*p->batch && strlen(p->rows) == 1 && strlen(p->columns) == 1 &&
+    return !*p->batch && strlen(p->sum) == 1 && strlen(p->rows) == 1 && strlen(p->columns) == 1 &&
            p->out[0] == p->rows[0] && X_FLOAT >> graph_dtype(x->g, p->a) & 1;
 }
 
@@ -131,23 +141,65 @@ static const char *matmul(Export *x, const Product *p, const char *a, const char
     return arranged(x, EX(x, "MatMul", a, b), order, p->out);
 }
 
+/* The extents of letters. */
+static Shape letters_shape(const Graph *g, const Product *p, const char *letters)
+{
+    Shape s = { 0 };
+    for (; *letters; letters++) {
+        const char *in_a = strchr(p->in_a, *letters), *in_b = strchr(p->in_b, *letters);
+        s.dim[s.rank++] = in_a ? graph_shape(g, p->a)->dim[in_a - p->in_a]
+                               : graph_shape(g, p->b)->dim[in_b - p->in_b];
+    }
+    return s;
+}
+
+/* Axes `batch`, then one axis for each of two groups. False: B stands twice in a group. */
+static bool merged_shape(const Graph *g, const Product *p, const char *first, const char *second,
+                         Shape *out)
+{
+    Shape one = letters_shape(g, p, first), two = letters_shape(g, p, second);
+    *out = letters_shape(g, p, p->batch);
+    out->rank += 2;
+    return out->rank <= MAX_RANK && shape_product(&one, 0, one.rank, &out->dim[out->rank - 2]) &&
+           shape_product(&two, 0, two.rank, &out->dim[out->rank - 1]);
+}
+
+/* NULL: not to be said so. */
+static const char *merged_matmul(Export *x, const Product *p, const char *a, const char *b)
+{
+    char order_a[2 * MAX_RANK], order_b[2 * MAX_RANK], order[2 * MAX_RANK];
+    Shape left, right, result;
+    operand_order(p, false, order_a);
+    operand_order(p, true, order_b);
+    natural_order(p, order);
+    Shape from_a = letters_shape(x->g, p, order_a), from_b = letters_shape(x->g, p, order_b),
+          to = letters_shape(x->g, p, order);
+    if (!merged_shape(x->g, p, p->rows, p->sum, &left) ||
+        !merged_shape(x->g, p, p->sum, p->columns, &right) ||
+        !merged_shape(x->g, p, p->rows, p->columns, &result))
+        return NULL;
+    a = ex_reshape(x, arranged(x, a, p->in_a, order_a), &from_a, &left);
+    b = ex_reshape(x, arranged(x, b, p->in_b, order_b), &from_b, &right);
+    return arranged(x, ex_reshape(x, EX(x, "MatMul", a, b), &result, &to), order, p->out);
+}
+
 void say_dot(Export *x, NodeId id)
 {
     Product p;
     NodeId a = ex_operand(x, id, 0), b = ex_operand(x, id, 1);
     Dtype t = graph_dtype(x->g, id), as = ex_compute(x, id, export_rows[OP_dot].types, t);
-    bool fits = make_product(x->g, id, &p);
+    bool fits = make_product(x->g, id, &p); /* with its operands in order */
     if (fits && is_gemm(x, &p) && (p.in_a[0] == p.sum[0] || p.in_b[1] == p.sum[0])) {
         ex_result(x, id, gemm(x, &p, NULL));
         return;
     }
-    const char *v;
-    if (fits) {
-        const char *left = ex_cast(x, ex_full(x, p.a), t, as);
-        v = matmul(x, &p, left, ex_cast(x, ex_full(x, p.b), t, as));
-    } else {
-        const char *left = ex_cast(x, ex_full(x, a), t, as);
-        v = EX(x, "Einsum", left, ex_cast(x, ex_full(x, b), t, as));
+    const char *v = NULL, *left = ex_cast(x, ex_full(x, fits ? p.a : a), t, as);
+    const char *right = ex_cast(x, ex_full(x, fits ? p.b : b), t, as);
+    if (fits)
+        v = is_simple(&p) ? matmul(x, &p, left, right) : merged_matmul(x, &p, left, right);
+    if (!v) {
+        bool turned = fits && p.a != a;
+        v = EX(x, "Einsum", turned ? right : left, turned ? left : right);
         ex_text(x, "equation", graph_attr(x->g, id, "spec")->s);
     }
     ex_result(x, id, ex_cast(x, v, as, t));
@@ -183,6 +235,39 @@ static void convolution(Export *x, NodeId id, NodeId conv, const char *bias)
 void say_conv(Export *x, NodeId id)
 {
     convolution(x, id, id, NULL);
+}
+
+/* What the stride leaves open at the end of the result is cut less, and where that is not enough,
+ * padded with zeros: no element of x reaches it. */
+void say_conv_transpose(Export *x, NodeId id)
+{
+    const Graph *g = x->g;
+    NodeId from = ex_operand(x, id, 0), by = ex_operand(x, id, 1);
+    const Shape *w = graph_shape(g, by), *in = graph_shape(g, from), *out = graph_shape(g, id);
+    const int64_t *stride = graph_attr(g, id, "stride")->ints;
+    const int64_t *dilation = graph_attr(g, id, "dilation")->ints;
+    uint32_t n = w->rank - 2;
+    int64_t window[MAX_RANK], pads[2 * MAX_RANK], more[2 * MAX_RANK] = { 0 }, sum = 0;
+    Dtype t = graph_dtype(g, id), as = ex_compute(x, id, export_rows[OP_conv_transpose].types, t);
+    for (uint32_t i = 0; i < n; i++) {
+        window[i] = w->dim[2 + i].n;
+        pads[i] = graph_attr(g, id, "low")->ints[i];
+        int64_t span = (in->dim[2 + i].n - 1) * stride[i] + (window[i] - 1) * dilation[i] + 1;
+        int64_t cut = span - pads[i] - out->dim[2 + i].n;
+        pads[n + i] = cut > 0 ? cut : 0;
+        more[out->rank + 2 + i] = cut < 0 ? -cut : 0;
+        sum += more[out->rank + 2 + i];
+    }
+    const char *data = ex_cast(x, ex_full(x, from), t, as);
+    const char *v = EX(x, "ConvTranspose", data, ex_cast(x, ex_full(x, by), t, as));
+    ex_list(x, "kernel_shape", window, n);
+    ex_list(x, "strides", stride, n);
+    ex_list(x, "pads", pads, 2 * n);
+    ex_list(x, "dilations", dilation, n);
+    ex_int(x, "group", ex_attr(x, id, "groups"));
+    if (sum)
+        v = EX(x, "Pad", v, ex_ints(x, more, 2 * out->rank));
+    ex_result(x, id, ex_cast(x, v, as, t));
 }
 
 /* The [O] behind a broadcast of [1, O, 1..] over channels, or NODE_NONE. */

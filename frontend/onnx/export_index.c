@@ -116,6 +116,23 @@ void say_scatter_along(Export *x, NodeId id)
     ex_result(x, id, ex_cast(x, v, as, t));
 }
 
+void say_scatter(Export *x, NodeId id)
+{
+    NodeId to = ex_operand(x, id, 0), index = ex_operand(x, id, 1), updates = ex_operand(x, id, 2);
+    const char *mode = graph_attr(x->g, id, "mode")->s;
+    Dtype t = graph_dtype(x->g, id), as = ex_compute(x, id, export_rows[OP_scatter].types, t);
+    Shape column = { .rank = 2, .dim = { graph_shape(x->g, index)->dim[0], dim_of(1) } };
+    const char *v = ex_cast(x, ex_full(x, to), t, as);
+    const char *at = ex_cast(x, ex_full(x, index), graph_dtype(x->g, index), DT_I64);
+    const char *by = ex_cast(x, ex_full(x, updates), t, as);
+    at = ex_reshape(x, at, graph_shape(x->g, index), &column);
+    if (!strcmp(mode, "max") || !strcmp(mode, "min"))
+        ex_unsupported(x, id, "`scatter` with mode \"%s\" in opset %d", mode, ONNX_OPSET);
+    v = EX(x, "ScatterND", v, at, by);
+    ex_text(x, "reduction", mode);
+    ex_result(x, id, ex_cast(x, v, as, t));
+}
+
 /* TopK of all; of equal elements, both keep the order. */
 void say_argsort(Export *x, NodeId id)
 {

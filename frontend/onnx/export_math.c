@@ -5,6 +5,9 @@
 #include "frontend/onnx/export_node.h"
 #include "ir/builder.h"
 
+#include <math.h>
+#include <string.h>
+
 /* The operands of an elementwise node, computed in `as`, with broadcasts left out. */
 static void operands(Export *x, NodeId id, Dtype as, const char **out)
 {
@@ -52,12 +55,41 @@ void say_ne(Export *x, NodeId id)
     finish(x, id, EX(x, "Not", ex_node(x, "Equal", in, 2)), DT_BOOL);
 }
 
+/* A float as an integer: 0 for NaN, and what is outside as the nearest one, which ONNX leaves open.
+ * The greatest i32 and i64 lie between floats: those are chosen after the cast. */
+static const char *saturated(Export *x, const char *v, Dtype from, Dtype to)
+{
+    int bits = (int)dtype_size(to) * 8 - dtype_is_signed(to);
+    bool exact = bits <= (from == DT_F64 ? 53 : 24);
+    double least = dtype_is_signed(to) ? -ldexp(1, bits) : 0, past = ldexp(1, bits);
+    v = EX(x, "Where", EX(x, "IsNaN", v), ex_scalar(x, from, 0), v);
+    const char *low = EX(x, "Max", v, ex_scalar(x, from, least));
+    if (exact)
+        return ex_cast(x, EX(x, "Min", low, ex_scalar(x, from, past - 1)), from, to);
+    const char *beyond = EX(x, "GreaterOrEqual", v, ex_scalar(x, from, past));
+    low = EX(x, "Where", beyond, ex_scalar(x, from, 0), low);
+    const uint64_t ones = UINT64_MAX >> (64 - bits);
+    const char *most = ex_tensor(x, to, NULL, 0, &ones);
+    return EX(x, "Where", beyond, most, ex_cast(x, low, from, to));
+}
+
 void say_cast(Export *x, NodeId id)
 {
     const char *in[1];
-    Dtype from = graph_dtype(x->g, ex_operand(x, id, 0));
-    operands(x, id, from, in);
-    finish(x, id, in[0], from);
+    Dtype from = graph_dtype(x->g, ex_operand(x, id, 0)), to = graph_dtype(x->g, id);
+    Dtype as = dtype_is_float(from) && from != DT_F64 ? DT_F32 : from;
+    bool cuts = dtype_is_float(from) && dtype_is_integer(to);
+    operands(x, id, cuts ? as : from, in);
+    finish(x, id, cuts ? saturated(x, in[0], as, to) : in[0], cuts ? to : from);
+}
+
+/* Between integers of one size a cast keeps the bits. */
+void say_bitcast(Export *x, NodeId id)
+{
+    Dtype from = graph_dtype(x->g, ex_operand(x, id, 0)), to = graph_dtype(x->g, id);
+    if (dtype_is_float(from) || dtype_is_float(to))
+        ex_unsupported(x, id, "the bits of %s as %s", dtype_name(from), dtype_name(to));
+    say_cast(x, id);
 }
 
 /* -1 - x for integers: all bits are the other ones */
@@ -197,13 +229,13 @@ void say_atan2(Export *x, NodeId id)
 
 /* ---- Bits ---- */
 
-/* As u64, whose upper bits the cast back drops; by at most 63, then by all. */
+/* As u64, whose upper bits the cast back drops; by at most 63, then by all. The bits as i64. */
 static const char *shifted(Export *x, const char *v, const char *by, const char *direction)
 {
     const char *most = ex_scalar(x, DT_U64, 63), *over = EX(x, "Less", most, by);
     v = EX(x, "BitShift", v, EX(x, "Min", by, most));
     ex_text(x, "direction", direction);
-    return EX(x, "Where", over, ex_scalar(x, DT_U64, 0), v);
+    return EX(x, "Where", over, ex_scalar(x, DT_I64, 0), ex_cast(x, v, DT_U64, DT_I64));
 }
 
 /* To the right, a negative x is -1 - ((-1 - x) >> by). */
@@ -221,11 +253,31 @@ void say_shift(Export *x, NodeId id)
         in[0] = ex_cast(x, v, DT_I64, DT_U64);
     }
     const char *y = shifted(x, in[0], in[1], right ? "RIGHT" : "LEFT");
-    if (flips) {
-        y = ex_cast(x, y, DT_U64, DT_I64);
+    if (flips)
         y = EX(x, "Where", below, EX(x, "Sub", ones, y), y);
+    finish(x, id, y, DT_I64);
+}
+
+/* An i64 whose sign bit alone is set. */
+static bool is_sign_bit(const Graph *g, NodeId id)
+{
+    const int64_t sign = INT64_MIN;
+    id = ex_stripped(g, id);
+    return graph_node(g, id)->op == OP_constant && graph_dtype(g, id) == DT_I64 &&
+           graph_attr(g, id, "data")->count == sizeof sign &&
+           !memcmp(graph_attr(g, id, "data")->data, &sign, sizeof sign);
+}
+
+/* The sign bit alone is turned by adding it: so u64 is sorted as i64. */
+void say_xor(Export *x, NodeId id)
+{
+    const char *in[2];
+    if (!is_sign_bit(x->g, ex_operand(x, id, 0)) && !is_sign_bit(x->g, ex_operand(x, id, 1))) {
+        say_map(x, id);
+        return;
     }
-    finish(x, id, y, flips ? DT_I64 : DT_U64);
+    operands(x, id, DT_I64, in);
+    finish(x, id, EX(x, "Add", in[0], in[1]), DT_I64);
 }
 
 /* ---- Choice ---- */
@@ -255,11 +307,5 @@ void say_relu(Export *x, NodeId id)
         ex_result(x, id, ex_full(x, ex_operand(x, id, 0)));
         return;
     }
-    if (t != DT_I64) {
-        say_map(x, id);
-        return;
-    }
-    const char *in[1];
-    operands(x, id, t, in);
-    finish(x, id, EX(x, "Max", in[0], ex_scalar(x, t, 0)), t);
+    say_map(x, id);
 }

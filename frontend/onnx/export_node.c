@@ -334,7 +334,7 @@ void ex_unsupported(Export *x, NodeId id, const char *format, ...)
 
 /* ---- Types ---- */
 
-Dtype ex_compute(Export *x, NodeId id, uint32_t types, Dtype t)
+Dtype ex_wider(uint32_t types, Dtype t)
 {
     static const Dtype floats[] = { DT_F32, DT_F64 }, ints[] = { DT_I32, DT_I64 };
     if (types >> t & 1)
@@ -342,14 +342,19 @@ Dtype ex_compute(Export *x, NodeId id, uint32_t types, Dtype t)
     if (t == DT_U64 && types & X_WRAPS && types & X_I64)
         return DT_I64;
     const Dtype *wider = dtype_is_float(t) ? floats : ints;
-    for (int i = 0; i < 2; i++) {
-        bool holds = dtype_size(wider[i]) > dtype_size(t);
-        if (holds && types >> wider[i] & 1)
+    for (int i = 0; i < 2; i++)
+        if (dtype_size(wider[i]) > dtype_size(t) && types >> wider[i] & 1)
             return wider[i];
-    }
-    ex_unsupported(x, id, "`%s` of %s in opset %d", op_defs[ex_op(x, id)]->name, dtype_name(t),
-                   ONNX_OPSET);
     return DT_COUNT;
+}
+
+Dtype ex_compute(Export *x, NodeId id, uint32_t types, Dtype t)
+{
+    Dtype as = ex_wider(types, t);
+    if (as == DT_COUNT)
+        ex_unsupported(x, id, "`%s` of %s in opset %d", op_defs[ex_op(x, id)]->name, dtype_name(t),
+                       ONNX_OPSET);
+    return as;
 }
 
 const char *ex_cast(Export *x, const char *v, Dtype from, Dtype to)

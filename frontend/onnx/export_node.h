@@ -121,8 +121,9 @@ enum {
 };
 
 int32_t ex_type(Dtype t); /* TensorProto.DataType */
-/* The type of `types` that t is computed in: t itself, or a wider one. DT_COUNT, reported at `id`,
- * when there is none. */
+/* The type of `types` that t is computed in: t itself, or a wider one; DT_COUNT: none. */
+Dtype ex_wider(uint32_t types, Dtype t);
+/* The same, reported at `id` when there is none. */
 Dtype ex_compute(Export *x, NodeId id, uint32_t types, Dtype t);
 const char *ex_cast(Export *x, const char *v, Dtype from, Dtype to);
 
