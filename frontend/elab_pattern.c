@@ -3,7 +3,9 @@
  * transpose, reshape, and contractions of two operands at a time.
  *
  * rearrange: (x, sizes) -> split the grouped axes, permute, merge. A name may stand once on each
- * side; 1 is an axis of extent 1. */
+ * side; 1 is an axis of extent 1.
+ * einsum: a name that stands twice in an operand is its diagonal; `...` stands for any axes, which
+ * align at the right and repeat where their extent is 1. */
 #include "frontend/elab.h"
 
 #include <ctype.h>
@@ -16,11 +18,12 @@ typedef struct {
     uint32_t group;      /* axis of the tensor it belongs to */
     uint32_t begin, end; /* in the pattern */
 } Token;
-enum { ONE = UINT32_MAX };
+enum { ONE = UINT32_MAX, ELLIPSIS = UINT32_MAX - 1 };
 
 typedef struct {
     Token at[MAX_NAMES];
     uint32_t n, axes;
+    bool result;
 } Side;
 
 typedef struct {
@@ -31,6 +34,8 @@ typedef struct {
     uint32_t n_names;
     Dim size[MAX_NAMES]; /* n == 0: not known */
     bool known[MAX_NAMES];
+    bool einsum;
+    uint32_t lead; /* axes that `...` stands for */
 } Pattern;
 
 static bool fail_at(Pattern *p, uint32_t begin, uint32_t end, const char *format, ...)
@@ -66,11 +71,24 @@ static uint32_t name_index(Pattern *p, uint32_t begin, uint32_t end, bool add)
     return p->n_names++;
 }
 
+static bool add_token(Pattern *p, Side *s, Token t)
+{
+    bool may_repeat = p->einsum && t.name != ELLIPSIS && !s->result;
+    if (s->n == MAX_NAMES)
+        return fail_at(p, t.begin, t.end, "too many names");
+    for (uint32_t i = 0; t.name != ONE && !may_repeat && i < s->n; i++)
+        if (s->at[i].name == t.name)
+            return fail_at(p, t.begin, t.end, "`%.*s` stands twice", (int)(t.end - t.begin),
+                           p->text + t.begin);
+    s->at[s->n++] = t;
+    return true;
+}
+
 /* Names, 1 and groups up to a comma, an arrow or the end. `add`: names may be new. */
 static bool read_side(Pattern *p, bool add, Side *out)
 {
     bool grouped = false;
-    *out = (Side){ 0 };
+    *out = (Side){ .result = !add };
     for (;;) {
         skip_blanks(p);
         uint32_t begin = p->pos;
@@ -86,6 +104,12 @@ static bool read_side(Pattern *p, bool add, Side *out)
             p->pos++;
             continue;
         }
+        if (p->einsum && !strncmp(p->text + begin, "...", 3)) {
+            p->pos += 3;
+            if (!add_token(p, out, (Token){ ELLIPSIS, out->axes++, begin, begin + 3 }))
+                return false;
+            continue;
+        }
         while (isalnum((unsigned char)p->text[p->pos]) || p->text[p->pos] == '_')
             p->pos++;
         uint32_t end = p->pos;
@@ -95,16 +119,12 @@ static bool read_side(Pattern *p, bool add, Side *out)
         if (isdigit((unsigned char)c) && !one)
             return fail_at(p, begin, end,
                            "only 1 may stand as a number; give other sizes as name=size");
-        if (out->n == MAX_NAMES)
-            return fail_at(p, begin, end, "too many names");
         uint32_t name = one ? ONE : name_index(p, begin, end, add);
         if (!one && name == UINT32_MAX)
             return fail_at(p, begin, end, "`%.*s` is not on the left side", (int)(end - begin),
                            p->text + begin);
-        for (uint32_t i = 0; !one && i < out->n; i++)
-            if (out->at[i].name == name)
-                return fail_at(p, begin, end, "`%s` stands twice", p->names[name]);
-        out->at[out->n++] = (Token){ name, out->axes, begin, end };
+        if (!add_token(p, out, (Token){ name, out->axes, begin, end }))
+            return false;
         out->axes += !grouped;
     }
     return !grouped || fail_at(p, p->pos, p->pos + 1, "`(` without `)`");
@@ -279,17 +299,104 @@ typedef struct {
     char letters[MAX_RANK + 1];
 } Operand;
 
-static bool side_letters(Pattern *p, const Side *s, char *out)
+/* The axes that `...` stands for get names that no pattern can hold, counted from the right. */
+static bool lead_name(Pattern *p, uint32_t from_right, uint32_t *out)
 {
+    for (uint32_t i = 0; i < p->n_names; i++)
+        if (p->names[i][0] == '.' && strlen(p->names[i]) == from_right + 1) {
+            *out = i;
+            return true;
+        }
+    if (p->n_names == MAX_NAMES)
+        return false;
+    char *name = arena_new_array(p->q->e->a, char, from_right + 2);
+    memset(name, '.', from_right + 1);
+    *out = p->n_names;
+    p->names[p->n_names++] = name;
+    return true;
+}
+
+/* A letter for each axis; `lead`: how many axes `...` stands for here. */
+static bool side_letters(Pattern *p, const Side *s, uint32_t lead, char *out)
+{
+    uint32_t n = 0;
     for (uint32_t i = 0; i < s->n; i++) {
-        if (s->at[i].name == ONE || s->axes != s->n)
-            return fail_at(p, s->at[i].begin, s->at[i].end,
+        const Token *t = &s->at[i];
+        uint32_t many = t->name == ELLIPSIS ? lead : 1, name = t->name;
+        if (t->name == ONE || s->axes != s->n)
+            return fail_at(p, t->begin, t->end,
                            "`einsum` has names only, without 1 and groups");
-        if (i == MAX_RANK)
-            return fail_at(p, s->at[i].begin, s->at[i].end, "too many axes");
-        out[i] = (char)('a' + s->at[i].name);
+        for (uint32_t k = many; k-- > 0;) {
+            if (n == MAX_RANK || (t->name == ELLIPSIS && !lead_name(p, k, &name)))
+                return fail_at(p, t->begin, t->end, "too many axes");
+            out[n++] = (char)('a' + name);
+        }
     }
-    out[s->n] = 0;
+    out[n] = 0;
+    return true;
+}
+
+/* x with axes i and j, of one extent, replaced by one at the end along their diagonal. */
+static NodeId diagonal(Graph *g, NodeId x, uint32_t i, uint32_t j)
+{
+    if (x == NODE_NONE)
+        return NODE_NONE;
+    Shape s = *graph_shape(g, x), flat = { 0 };
+    int64_t perm[MAX_RANK], zero[MAX_RANK] = { 0 }, end[MAX_RANK], step[MAX_RANK];
+    int64_t extent = s.dim[i].n;
+    for (uint32_t k = 0; k < s.rank; k++)
+        if (k != i && k != j) {
+            perm[flat.rank] = k;
+            flat.dim[flat.rank++] = s.dim[k];
+        }
+    perm[flat.rank] = i, perm[flat.rank + 1] = j;
+    flat.dim[flat.rank++] = dim_of(extent * extent);
+    for (uint32_t k = 0; k < flat.rank; k++)
+        end[k] = flat.dim[k].n, step[k] = 1;
+    step[flat.rank - 1] = extent + 1;
+    return b_slice(g, b_reshape(g, b_transpose(g, x, perm), &flat), zero, end, step);
+}
+
+/* Names that stand twice become one axis. */
+static bool take_diagonals(Pattern *p, Operand *o)
+{
+    Graph *g = p->q->e->g;
+    for (uint32_t i = 0; o->letters[i]; i++) {
+        const char *twin = strchr(o->letters + i + 1, o->letters[i]);
+        if (!twin)
+            continue;
+        char letter = o->letters[i];
+        uint32_t j = (uint32_t)(twin - o->letters), n = 0;
+        if (graph_shape(g, o->node)->dim[i].k) {
+            p->q->e->wants_pin = true;
+            return false;
+        }
+        o->node = diagonal(g, o->node, i, j);
+        for (uint32_t k = 0; o->letters[k]; k++)
+            if (k != i && k != j)
+                o->letters[n++] = o->letters[k];
+        o->letters[n] = letter;
+        o->letters[n + 1] = 0;
+        if (o->node == NODE_NONE)
+            return false;
+        i = (uint32_t)-1; /* again from the first */
+    }
+    return true;
+}
+
+/* The extent of a name; where `...` stands for it, 1 may meet another. */
+static bool meet_size(Pattern *p, uint32_t name, Dim d, const Token *t)
+{
+    bool lead = p->names[name][0] == '.';
+    if (p->known[name] && lead && dim_equal(d, dim_of(1)))
+        return true;
+    if (p->known[name] && !(lead && dim_equal(p->size[name], dim_of(1))) &&
+        !dim_equal(p->size[name], d))
+        return fail_at(p, t->begin, t->end, "`%s` is %s here and %s before",
+                       lead ? "..." : p->names[name], val_text(p->q->e, val_of_dim(d)),
+                       val_text(p->q->e, val_of_dim(p->size[name])));
+    p->known[name] = true;
+    p->size[name] = d;
     return true;
 }
 
@@ -297,26 +404,46 @@ static bool read_operand(Pattern *p, uint32_t number, Val v, Dtype t, LocId loc,
 {
     Elab *e = p->q->e;
     Side side;
-    if (!read_side(p, true, &side) || !side_letters(p, &side, out->letters))
+    if (!read_side(p, true, &side))
         return false;
     out->node = val_to_node(e, v, t, loc);
     if (out->node == NODE_NONE)
         return false;
-    const Shape *s = graph_shape(e->g, out->node);
-    if (s->rank != side.n)
+    Shape s = *graph_shape(e->g, out->node);
+    uint32_t dots = 0;
+    for (uint32_t i = 0; i < side.n; i++)
+        dots += side.at[i].name == ELLIPSIS;
+    if (dots ? s.rank + 1 < side.n : s.rank != side.n)
         return fail_at(p, side.n ? side.at[0].begin : 0, side.n ? side.at[side.n - 1].end : 1,
-                       "operand %u has %u axes in the pattern and is %s", number + 1, side.n,
-                       val_text(e, val_node(out->node)));
-    for (uint32_t i = 0; i < side.n; i++) {
-        uint32_t name = side.at[i].name;
-        if (p->known[name] && !dim_equal(p->size[name], s->dim[i]))
-            return fail_at(p, side.at[i].begin, side.at[i].end, "`%s` is %s here and %s before",
-                           p->names[name], val_text(e, val_of_dim(s->dim[i])),
-                           val_text(e, val_of_dim(p->size[name])));
-        p->known[name] = true;
-        p->size[name] = s->dim[i];
+                       "operand %u has %u axes in the pattern and is %s", number + 1,
+                       side.n - dots, val_text(e, val_node(out->node)));
+    uint32_t lead = dots ? s.rank + 1 - side.n : 0, axis = 0;
+    if (!side_letters(p, &side, lead, out->letters))
+        return false;
+    p->lead = lead > p->lead ? lead : p->lead;
+    for (uint32_t i = 0; i < side.n; i++)
+        for (uint32_t k = side.at[i].name == ELLIPSIS ? lead : 1; k > 0; k--, axis++)
+            if (!meet_size(p, (uint32_t)(out->letters[axis] - 'a'), s.dim[axis], &side.at[i]))
+                return false;
+    return take_diagonals(p, out);
+}
+
+/* Axes of extent 1 that another operand repeats are dropped. */
+static void drop_repeated(Pattern *p, Operand *o)
+{
+    Graph *g = p->q->e->g;
+    Shape s = *graph_shape(g, o->node), kept = { 0 };
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s.rank; i++) {
+        Dim whole = p->size[o->letters[i] - 'a'];
+        if (dim_equal(s.dim[i], whole)) {
+            o->letters[n++] = o->letters[i];
+            kept.dim[kept.rank++] = s.dim[i];
+        }
     }
-    return true;
+    o->letters[n] = 0;
+    if (kept.rank != s.rank)
+        o->node = b_reshape(g, o->node, &kept);
 }
 
 /* Contracts a and b, keeping what the result or a later operand names. */
@@ -367,7 +494,7 @@ static Val call_einsum(BuiltinCall *q)
         report_kind(e, q->at[0].loc, "a pattern", q->at[0].val);
         return val_error();
     }
-    Pattern p = { .q = q, .text = q->at[0].val.string.text };
+    Pattern p = { .q = q, .text = q->at[0].val.string.text, .einsum = true };
     Dtype t = DT_COUNT;
     for (uint32_t i = 0; i < q->rest.n && t == DT_COUNT; i++)
         t = val_dtype_of(e, q->rest.at[i].val);
@@ -389,13 +516,15 @@ static Val call_einsum(BuiltinCall *q)
                 q->rest.n);
         return val_error();
     }
-    if (!read_arrow(&p) || !read_side(&p, false, &right) || !side_letters(&p, &right, out))
+    if (!read_arrow(&p) || !read_side(&p, false, &right) || !side_letters(&p, &right, p.lead, out))
         return val_error();
     if (p.text[p.pos]) {
         fail_at(&p, p.pos, p.pos + 1, "the pattern goes on after its result");
         return val_error();
     }
     set_loc(e, q->loc);
+    for (uint32_t i = 0; i < q->rest.n; i++)
+        drop_repeated(&p, &ops[i]);
     for (uint32_t i = 1; i < q->rest.n; i++) {
         strcpy(needed, out);
         for (uint32_t k = i + 1; k < q->rest.n; k++)

@@ -1,6 +1,6 @@
-/* test_elab_nn.c: pooling, normalization and the like, of every rank, against numbers computed by
- * plain loops elsewhere; and what they are written with: lists, shapes, ranges of axes. x is
- * sin(0.7 i), i counting its elements. */
+/* test_elab_nn.c: pooling, normalization, quantization, attention and the like against numbers
+ * computed by plain loops elsewhere; and what they are written with: lists, shapes, ranges of axes.
+ * x is sin(0.7 i), i counting its elements. */
 #include "tests/frontend/elab_help.h"
 
 static const struct {
@@ -70,6 +70,120 @@ static const struct {
       "conv_transpose(x, reshape(f32(iota(4) + 1), 2, 1, 2), space=6, stride=2, low=1, "
       "high=1, dilation=3)",
       6, { 0, 1.649182, 3.452837, -0.06689995, 2.628388, 0 } },
+    { 6, "2, 3", "nll_loss(log_softmax(x, axis=1), iota(2) + 1)",
+      1, { 1.462201 } },
+    { 6, "2, 3", "nll_loss(x, iota(2) + 1, weight=f32(iota(3) + 1))",
+      1, { -0.04721714 } },
+    { 6, "2, 3", "nll_loss(x, iota(2) - 5, ignore=-5, reduce=\"none\")",
+      2, { 0, 0 } },
+    { 6, "2, 3", "nll_loss(x, 2*iota(2) - 1, ignore=-1)",
+      1, { -0.3349882 } },
+    { 8, "1, 2, 2, 2", "nll_loss(x, reshape(iota(4), 1, 2, 2) % 2, reduce=\"sum\")",
+      1, { 0.3477861 } },
+    { 6, "6", "quantize_linear(x, f32(0.01), i8(3))",
+      6, { 3, 67, 102, 89, 36, -32 } },
+    { 6, "6", "dequantize_linear(quantize_linear(x, f32(0.01), i8(3)), f32(0.01), i8(3))",
+      6, { 0, 0.64, 0.99, 0.86, 0.33, -0.35 } },
+    { 6, "2, 3",
+      "dequantize_linear(i8(10*reshape(iota(6), 2, 3)), f32(iota(2) + 1), i8(iota(2)), axis=0)",
+      6, { 0, 10, 20, 58, 78, 98 } },
+    { 6, "2, 3",
+      "dequantize_linear(u8(reshape(iota(6), 2, 3)), f32(reshape(iota(4) + 1, 2, 2)), "
+      "u8(reshape(iota(4), 2, 2)), block=2)",
+      6, { 0, 1, 2, 3, 6, 8 } },
+    { 6, "6", "quantize_dynamic(x)[0]",
+      6, { 67, 190, 255, 232, 131, 0 } },
+    { 6, "6", "quantize_dynamic(x)[1]",
+      1, { 0.005240129 } },
+    { 6, "6", "quantize_dynamic(x)[2]",
+      1, { 67 } },
+    { 6, "6",
+      "matmul_integer(u8(reshape(iota(6), 2, 3)), i8(reshape(iota(3), 3, 1)), u8(iota(2)), "
+      "i8(1))",
+      2, { 2, 2 } },
+    { 6, "6",
+      "conv_integer(u8(reshape(iota(3), 1, 1, 3)), i8(ones(1, 1, 2)), u8(1), i8(3), low=1)",
+      3, { 2, 2, -2 } },
+    { 6, "6", "requantize(iota(4)*3 - 4, f32(0.5), u8(1))",
+      4, { 0, 1, 2, 3 } },
+    { 8, "1, 2, 2, 2", "grouped_attention(x, x[:, ..1], x[:, ..1], keep=causal_from(2, 2))[0]",
+      8, { 0, 0.6442177, 0.6842077, 0.7962658, 0, 0.6442177, 0.3141248, 0.7140241 } },
+    { 4, "1, 1, 1, 4", "rotary_tables(x, full(0.6, 1, 1, 1), full(0.8, 1, 1, 1))",
+      4, { -0.5153741, 0.3865306, 0.9854497, 0.8632094 } },
+    { 4, "1, 1, 1, 4", "rotary_tables(x, full(0.6, 1, 1, 2), full(0.8, 1, 1, 2))",
+      4, { -0.7883598, -0.3040369, 0.5912698, 1.0333 } },
+    { 4, "1, 1, 1, 4",
+      "rotary_tables(x, full(0.6, 1, 1, 2), full(0.8, 1, 1, 2), interleaved=true)",
+      4, { -0.5153741, 0.3865306, -0.09929766, 1.306285 } },
+    { 9, "3, 3", "einsum(\"i i -> i\", x)",
+      3, { 0, 0.3349882, -0.6312666 } },
+    { 9, "3, 3", "einsum(\"i i -> \", x)",
+      1, { -0.2962785 } },
+    { 18, "2, 3, 3", "einsum(\"... i i -> ... i\", x)",
+      6, { 0, 0.3349882, -0.6312666, 0.0168139, 0.3190984, -0.6181371 } },
+    { 18, "2, 3, 3", "einsum(\"... i j -> ... j i\", x)",
+      18, { 0, 0.8632094, -0.8715758, 0.6442177, 0.3349882, -0.9824526, 0.9854497, -0.3507832,
+          -0.6312666, 0.0168139, 0.8545989, -0.8796958, 0.6569866, 0.3190984, -0.9791777,
+          0.9881682, -0.3664791, -0.6181371 } },
+    { 18, "2, 3, 3", "einsum(\"i j j, j j k -> i k\", x, reshape(x, 3, 3, 2))",
+      4, { 0.4066554, 0.3958418, 0.4038299, 0.3982906 } },
+    { 18, "2, 3, 3", "einsum(\"... i j, ... j k -> ... i k\", x[..1], x)",
+      18, { -0.3027994, -0.7523524, -0.8480623, 0.5948991, 1.01294, 0.954579, -0.2978656,
+          -0.270405, -0.1157686, -0.3163482, -0.7593616, -0.8452354, 0.6093769, 1.01749,
+          0.947062, -0.2989349, -0.2679904, -0.1110058 } },
+    { 18, "2, 3, 3", "einsum(\"... i, i -> ...\", x, x[0, 0])",
+      6, { 1.386128, -0.1298739, -1.254995, 1.397033, -0.1555779, -1.239947 } },
+    { 18, "2, 3, 3", "einsum(\"... i, ... i -> i\", x, x)",
+      3, { 3.009261, 2.984691, 2.985535 } },
+    { 18, "2, 3, 3", "det(x)",
+      2, { -3.116865e-17, -9.350596e-17 } },
+    { 16, "4, 4",
+      "det(x + select(unsqueeze(iota(4)) == iota(4), f32(iota(4) % 2*(iota(4) + 1)//2), 0))",
+      1, { 1.244163 } },
+    { 4, "2, 2", "det(0*x)",
+      1, { 0 } },
+    { 3, "3", "det(reshape(x[0], 1, 1))",
+      1, { 0 } },
+    { 2, "2",
+      "adam_step(x, x + 1, full(0.1, 2), full(0.3, 2), 0.1, 0, beta=0.8, eps=0.01, norm=0.5, "
+      "after=0.25)[0]",
+      2, { -0.02116363, 0.4620173 } },
+    { 2, "2",
+      "adam_step(x, x + 1, full(0.1, 2), full(0.3, 2), 0.1, 0, beta=0.8, eps=0.01, norm=0.5, "
+      "after=0.25)[1]",
+      2, { 0.19, 0.2866327 } },
+    { 2, "2",
+      "adam_step(x, x + 1, full(0.1, 2), full(0.3, 2), 0.1, 0, beta=0.8, eps=0.01, norm=0.5, "
+      "after=0.25)[2]",
+      2, { 0.44, 1.013288 } },
+    { 2, "2",
+      "adam_step(x, x + 1, full(0.1, 2), full(0.3, 2), 0.1, 3, beta=0.8, eps=0.01, norm=0.5, "
+      "after=0.25)[0]",
+      2, { -0.05455452, 0.4286543 } },
+    { 2, "2",
+      "adam_step(x, x + 1, full(0.1, 2), full(0.3, 2), 0.1, 3, beta=0.8, eps=0.01, norm=0.5, "
+      "after=0.25)[1]",
+      2, { 0.19, 0.2866327 } },
+    { 2, "2",
+      "adam_step(x, x + 1, full(0.1, 2), full(0.3, 2), 0.1, 3, beta=0.8, eps=0.01, norm=0.5, "
+      "after=0.25)[2]",
+      2, { 0.44, 1.013288 } },
+    { 2, "2", "adagrad_step(x, x + 1, full(0.3, 2), 0.1, 3, decay=0.5, eps=0.01, norm=0.5)[0]",
+      2, { -0.0347773, 0.6058725 } },
+    { 2, "2", "adagrad_step(x, x + 1, full(0.3, 2), 0.1, 3, norm=0.5)[1]",
+      2, { 1.3, 4.16644 } },
+    { 2, "2", "momentum_step(x, x + 1, full(0.3, 2), 0.1, 0, 0.9, 0.7, norm=0.5)[0]",
+      2, { -0.127, 0.420585 } },
+    { 2, "2",
+      "momentum_step(x, x + 1, full(0.3, 2), 0.1, 0, 0.9, 0.7, norm=0.5, nesterov=true)[0]",
+      2, { -0.2143, 0.2463156 } },
+    { 2, "2", "momentum_step(x, x + 1, full(0.3, 2), 0.1, 3, 0.9, 0.7, norm=0.5)[0]",
+      2, { -0.097, 0.4795748 } },
+    { 2, "2",
+      "momentum_step(x, x + 1, full(0.3, 2), 0.1, 3, 0.9, 0.7, norm=0.5, nesterov=true)[0]",
+      2, { -0.1873, 0.2994065 } },
+    { 2, "2", "momentum_step(x, x + 1, full(0.3, 2), 0.1, 3, 0.9, 0.7, norm=0.5)[1]",
+      2, { 0.97, 1.646429 } },
 };
 
 static void functions_are_their_formulas(void **state)
@@ -134,7 +248,14 @@ static void what_is_wrong_is_said(void **state)
     expect_message("l = [1]*1e9; x*l[0]", "a list of more than 65536 elements");
     expect_message("l = [1]; repeat i in 40 { l = l + l }; x*l[0]", "a list of more than");
     expect_message("l = [1]*x; x", "how often a list is repeated");
+    expect_message("l = [1]*0.5; x", "how often a list is repeated must be a whole number");
     expect_message("shape(x)[2..7]", "the slice 2..7 of an axis with 3 elements");
+    expect_message("einsum(\"i j j -> i\", x)", "`j` is 4 here and 3 before");
+    expect_message("einsum(\"i ... j ... -> i\", x)", "`...` stands twice");
+    expect_message("einsum(\"... a b c d -> a\", x)", "operand 1 has 4 axes in the pattern");
+    expect_message("einsum(\"... i, ... i -> ...\", x, ones(5, 4))",
+                   "`...` is 5 here and 3 before");
+    expect_message("einsum(\"... i -> ... i i\", x)", "`i` stands twice");
     expect_message("max_pool(x, [1, 2])", "this condition does not hold");
     expect_message("conv_transpose(x, ones(4, 1, 2), space=9, stride=1, low=0, high=0, dilation=1)",
                    "the weights' first axis");

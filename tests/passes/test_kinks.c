@@ -135,12 +135,30 @@ static void test_shared_elements(void **state)
           b.x, D(1, 0, 3));
 }
 
+/* Rounding to integers and back: the slope by x is 1 within the range; by the scale it is what
+ * rounding lost, or the limit that cut. */
+static void test_quantized(void **state)
+{
+    (void)state;
+    for (int by_scale = 0; by_scale < 2; by_scale++) {
+        Bench b = bench(1, 4, 0, D(1.125, -0.5, 100, -100), D(0.5, 0.5, 0.5, 0.5));
+        Shape s = *graph_shape(b.g, b.x);
+        NodeId in[] = { b.x, b.other, b_splat(b.g, DT_I8, &s, 3) };
+        in[0] = graph_emit(b.g, OP_quantize, in, 3, NULL, 0);
+        assert_int_equal(graph_dtype(b.g, in[0]), DT_I8);
+        NodeId y = graph_emit(b.g, OP_dequantize, in, 3, NULL, 0);
+        check(&b, y, by_scale ? b.other : b.x,
+              by_scale ? D(2 - 2.25, 0, 127 - 3, -128 - 3) : D(1, 1, 0, 0));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinks_of_one_operand), cmocka_unit_test(test_ties_of_two_operands),
         cmocka_unit_test(test_ties_of_reductions),   cmocka_unit_test(test_product_with_zeros),
         cmocka_unit_test(test_powers_at_zero),       cmocka_unit_test(test_shared_elements),
+        cmocka_unit_test(test_quantized),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
