@@ -51,6 +51,7 @@ typedef struct {
     /* Blocks of the reduction: axes before reduced[split] one index at a time, that one
      * `split_block` at a time. */
     bool blocked;
+    bool far;    /* the vector operand comes from beyond the second cache */
     bool stream; /* nothing is used twice: blocks of a few rows of the operand, each read along the
                     vector axis to its end */
     uint32_t split;

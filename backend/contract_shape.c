@@ -8,6 +8,7 @@
 #include "backend/contract.h"
 
 
+
 #define STORE_CYCLES 1.2     /* one element of a scatter */
 #define TRANSPOSE_CYCLES 0.8 /* one element of a panel copied through registers */
 #define GATHER_CYCLES 1.5    /* one element gathered */
@@ -19,6 +20,8 @@ enum {
     UNITS_LEAST = 16,     /* before panels are used more often */
     PANEL_ROWS = 256,     /* rows that pay for a panel */
     COPY_ROWS = 48,       /* the same where columns are neighbours already */
+    LINE = 64,            /* of a cache */
+    ROWS_A_SET = 6,       /* of eight ways; the others are for the vector operand */
     NEAR_TILES = 2,       /* rows so near one another are one stream */
     STREAM_ROWS = 8,      /* of the operand, read side by side */
     STREAM_COLUMNS = 512, /* read along in one go */
@@ -117,6 +120,18 @@ static void choose_vector_axis(Contract *c)
 
 /* ---- Register tile ---- */
 
+/* The operand whose values a panel would hold: the one with lanes. */
+static int vector_operand(const Contract *c)
+{
+    bool a = contract_depends(c->operand[0].x, c->v), b = contract_depends(c->operand[1].x, c->v);
+    return a == b ? OPERAND_NONE : a ? OPERAND_A : OPERAND_B;
+}
+
+static int64_t common_divisor(int64_t a, int64_t b)
+{
+    return b ? common_divisor(b, a % b) : a;
+}
+
 /* Cycles a step of a tile of `rows` x `nv`: multiply-adds (four deep), loads, loop. */
 static double tile_cycles(double rows, double nv, double steps)
 {
@@ -177,22 +192,45 @@ static bool is_row_axis(const Contract *c, uint32_t r)
     return (va && !a) || (vb && !b);
 }
 
-/* One axis of rows: r1 in tiles of t1; or two: all of r1 (short) times t0 of r0. */
-static void try_tiles(const Contract *c, TileChoice t, int registers, double vectors, double steps,
-                      TileChoice *best)
+typedef struct {
+    int registers;
+    double vectors, steps;
+    int64_t way; /* bytes of one way of the first cache: addresses so far apart share a set */
+} TileSearch;
+
+/* Rows along r that the first cache can hold side by side: each is read on along the reduction, a
+ * line at a time. */
+static int64_t rows_at_once(const Contract *c, const TileSearch *s, int32_t r)
 {
+    int o = vector_operand(c);
+    if (r < 0 || c->dot || o == OPERAND_NONE)
+        return CONTRACT_MAX_TILE;
+    int64_t stride = c->operand[1 - o].x->offset.coef[r] * (int64_t)dtype_size(c->acc);
+    stride = stride < 0 ? -stride : stride;
+    return stride < LINE ? CONTRACT_MAX_TILE
+                         : ROWS_A_SET * (s->way / common_divisor(s->way, stride));
+}
+
+/* One axis of rows: r1 in tiles of t1; or two: all of r1 (short) times t0 of r0. */
+static void try_tiles(const Contract *c, TileChoice t, const TileSearch *s, TileChoice *best)
+{
+    int registers = s->registers;
+    double vectors = s->vectors;
+    int64_t most0 = rows_at_once(c, s, t.r0), most1 = rows_at_once(c, s, t.r1);
+    most0 = most0 < registers ? most0 : registers - 1;
+    most1 = most1 < registers ? most1 : registers - 1;
     Dim d1 = t.r1 >= 0 ? contract_extent(c, (uint32_t)t.r1) : (Dim){ 1, 0 };
     Dim d0 = t.r0 >= 0 ? contract_extent(c, (uint32_t)t.r0) : (Dim){ 1, 0 };
     double outer = contract_product(c, c->free, c->n_free) /
                    ((double)d0.n * (double)d1.n * (c->dot ? 1 : contract_n(c, c->v)));
     for (t.nv = 1; t.nv <= (c->dot ? 1 : 8) && t.nv <= vectors; t.nv++)
-        for (t.t1 = t.r0 >= 0 && !c->dot ? d1.n : 1; t.t1 <= d1.n && t.t1 < registers; t.t1++)
-            for (t.t0 = t.r0 >= 0 ? 2 : 1; t.t0 <= d0.n && t.t0 < registers; t.t0++) {
+        for (t.t1 = t.r0 >= 0 && !c->dot ? d1.n : 1; t.t1 <= d1.n && t.t1 <= most1; t.t1++)
+            for (t.t0 = t.r0 >= 0 ? 2 : 1; t.t0 <= d0.n && t.t0 <= most0; t.t0++) {
                 int64_t sums = t.t0 * t.t1 * t.nv,
                         loads = c->dot ? (t.t0 < t.t1 ? t.t0 : t.t1) : t.nv;
                 if (sums > CONTRACT_MAX_TILE || sums + loads + 1 > registers)
                     break;
-                t.cost = tile_cost(c, &t, vectors, steps) * outer;
+                t.cost = tile_cost(c, &t, vectors, s->steps) * outer;
                 if (best->cost < 0 || t.cost < best->cost * 0.9999)
                     *best = t;
             }
@@ -211,22 +249,21 @@ static bool box_axes(const Contract *c, uint32_t r0, uint32_t r1)
 
 static void choose_tile(Contract *c, const Target *t, int attempt)
 {
-    int registers = t->vector_registers - 3 * attempt;
     double steps = contract_product(c, c->reduced, c->n_reduced), vectors = 1;
     if (c->dot)
         steps = steps / contract_n(c, c->v) * vectors_of(contract_n(c, c->v), c->lanes);
     else
         vectors = vectors_of(contract_n(c, c->v), c->lanes);
+    TileSearch s = { t->vector_registers - 3 * attempt, vectors, steps, t->l1_bytes / 8 };
     TileChoice best = { .cost = -1 };
-    try_tiles(c, (TileChoice){ .r0 = -1, .r1 = -1 }, registers, vectors, steps, &best);
+    try_tiles(c, (TileChoice){ .r0 = -1, .r1 = -1 }, &s, &best);
     for (uint32_t i = c->n_free; i-- > 0;) {
         if (is_row_axis(c, c->free[i]))
-            try_tiles(c, (TileChoice){ .r0 = -1, .r1 = (int32_t)c->free[i] }, registers, vectors,
-                      steps, &best);
+            try_tiles(c, (TileChoice){ .r0 = -1, .r1 = (int32_t)c->free[i] }, &s, &best);
         for (uint32_t j = 0; j < c->n_free; j++)
             if (box_axes(c, c->free[j], c->free[i]))
                 try_tiles(c, (TileChoice){ .r0 = (int32_t)c->free[j], .r1 = (int32_t)c->free[i] },
-                          registers, vectors, steps, &best);
+                          &s, &best);
     }
     for (uint32_t a = 0; a < KERNEL_MAX_AXES; a++)
         c->tile[a] = 1;
@@ -244,18 +281,6 @@ static void choose_tile(Contract *c, const Target *t, int attempt)
 }
 
 /* ---- Order, blocks, units ---- */
-
-/* The operand whose values a panel would hold: the one with lanes. */
-static int vector_operand(const Contract *c)
-{
-    bool a = contract_depends(c->operand[0].x, c->v), b = contract_depends(c->operand[1].x, c->v);
-    return a == b ? OPERAND_NONE : a ? OPERAND_A : OPERAND_B;
-}
-
-static int64_t common_divisor(int64_t a, int64_t b)
-{
-    return b ? common_divisor(b, a % b) : a;
-}
 
 /* Most reduction steps in one block: a panel of a quarter of the second cache. */
 static int64_t block_limit(const Contract *c, const Target *t)
@@ -351,6 +376,17 @@ static void choose_reduction_blocks(Contract *c, const Target *t)
     }
 }
 
+static double operand_bytes(const Contract *c, int o)
+{
+    const KernelAccess *x = c->operand[o].x;
+    double bytes = (double)dtype_size(c->operand[o].dtype);
+    for (uint32_t i = 0; i < c->n_free; i++)
+        bytes *= contract_depends(x, c->free[i]) ? contract_n(c, c->free[i]) : 1;
+    for (uint32_t i = 0; i < c->n_reduced; i++)
+        bytes *= contract_depends(x, c->reduced[i]) ? contract_n(c, c->reduced[i]) : 1;
+    return bytes;
+}
+
 /* A vector operand too large for the second cache comes from far at every new tile column, in
  * pieces that no prefetcher of the machine sees through: each tile asks for what the next one will
  * read. */
@@ -360,15 +396,11 @@ static void choose_prefetch(Contract *c, const Target *t)
     if (o == OPERAND_NONE || o == c->packed || c->stream || c->operand[o].lane != 1)
         return;
     const KernelAccess *x = c->operand[o].x;
-    double bytes = (double)dtype_size(c->operand[o].dtype);
-    for (uint32_t i = 0; i < c->n_free; i++)
-        bytes *= contract_depends(x, c->free[i]) ? contract_n(c, c->free[i]) : 1;
-    for (uint32_t i = 0; i < c->n_reduced; i++)
-        bytes *= contract_depends(x, c->reduced[i]) ? contract_n(c, c->reduced[i]) : 1;
+    c->far = operand_bytes(c, o) > (double)t->l2_bytes;
     double tiles = 1; /* that read the same values: more of them would only ask again and again */
     for (uint32_t i = c->n_outside; i < c->n_order; i++)
         tiles *= contract_n(c, c->order[i]) / (double)c->tile[c->order[i]];
-    if (bytes <= (double)t->l2_bytes || tiles > PREFETCH_TILES)
+    if (!c->far || tiles > PREFETCH_TILES)
         return;
     for (uint32_t i = c->n_outside; i-- > 0 && !c->ahead[o];)
         c->ahead[o] = x->offset.coef[c->order[i]] * c->tile[c->order[i]];
@@ -435,9 +467,9 @@ static void choose_units(Contract *c)
         bool inside = i >= c->n_outside;
         double most = target / unit, before = (double)c->block[a];
         double reuse = PANEL_ROWS / rows,
-               few = total / UNITS_LEAST / unit; /* a panel used often, but not by too few units */
+               few = total / UNITS_LEAST / unit; /* what is far is used often, but not by too few */
         reuse = reuse < few ? reuse : few;
-        if (inside && c->packed != OPERAND_NONE && reuse > most)
+        if (inside && (c->packed != OPERAND_NONE || c->far) && reuse > most)
             most = reuse;
         if (inside && c->blocked && SUMS_ELEMENTS / sums < most * before)
             most = SUMS_ELEMENTS / sums / before;

@@ -1,8 +1,10 @@
-/* step.c: times the training call of a built library as a C program would use it.
- * usage: step LIB.so PREFIX THREADS ROUNDS SECONDS x=f32:13 y=f32:1@0 ...   (field=dtype:elements
- * of one example[@bound]) Prints one JSON line: median and least seconds of a step over rounds, and
- * the loss at the end. The data are random numbers (labels below the bound), never zeros; one
- * batch, used again and again. */
+/* step.c: times the training call of a built library, or one of its exports, as a C program would
+ * use it.
+ * usage: step LIB.so PREFIX BATCH THREADS ROUNDS SECONDS x=f32:13 y=f32:1@0 ...
+ * (field=dtype:elements of one example[@bound]) Prints one JSON line: median and least seconds of a
+ * step over rounds, and the loss at the end. The data are random numbers (labels below the bound),
+ * never zeros; one batch, used again and again. With a field NAME=out:ELEMENTS behind them it is
+ * the export NAME that is called, whose arguments have no B, and "loss" is its first result. */
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -13,6 +15,7 @@
 enum { MAX_FIELDS = 4, MAX_ROUNDS = 64 };
 
 typedef int Train(void *cx, size_t n, const void *a, const void *b, size_t steps, float *out_loss);
+typedef int Export(void *cx, const void *x, void *out);
 typedef int Init(uint64_t abi, void *mem, size_t size, uint64_t seed, void **out_cx);
 
 static double now(void)
@@ -72,6 +75,19 @@ static void *symbol(void *lib, const char *prefix, const char *name)
     return p;
 }
 
+/* `steps` training steps, or calls of an export; its results go to the field after its argument. */
+static int run(void *call, int is_export, void *cx, size_t batch, void **fields, size_t steps,
+               float *out_loss)
+{
+    if (!is_export)
+        return ((Train *)call)(cx, batch, fields[0], fields[1], steps, out_loss);
+    int code = 0;
+    for (size_t i = 0; i < steps && !code; i++)
+        code = ((Export *)call)(cx, fields[0], fields[1]);
+    *out_loss = *(float *)fields[1];
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 8)
@@ -86,7 +102,10 @@ int main(int argc, char **argv)
     double seconds = strtod(argv[6], NULL), times[MAX_ROUNDS];
     uint64_t (*abi)(void) = (uint64_t(*)(void))symbol(lib, argv[2], "abi");
     Init *init = (Init *)symbol(lib, argv[2], "init");
-    Train *train = (Train *)symbol(lib, argv[2], "train");
+    char name[64] = "train", *out = strstr(argv[argc - 1], "=out:");
+    if (out)
+        snprintf(name, sizeof name, "%.*s", (int)(out - argv[argc - 1]), argv[argc - 1]);
+    void *call = symbol(lib, argv[2], name);
     int (*set_threads)(void *, int) = (int (*)(void *, int))symbol(lib, argv[2], "set_threads");
     if (init(abi(), NULL, 0, 1, &cx))
         return fprintf(stderr, "init failed\n"), 2;
@@ -98,15 +117,15 @@ int main(int argc, char **argv)
     for (double took = 0; took < seconds / rounds / 4;
          steps *= 2) { /* warm up, and find how many steps make a round */
         double start = now();
-        if (train(cx, batch, fields[0], fields[1], steps, &loss))
-            return fprintf(stderr, "train failed\n"), 2;
+        if (run(call, out != NULL, cx, batch, fields, steps, &loss))
+            return fprintf(stderr, "%s failed\n", name), 2;
         took = now() - start;
     }
     if (rounds > MAX_ROUNDS)
         rounds = MAX_ROUNDS;
     for (int r = 0; r < rounds; r++) {
         double start = now();
-        train(cx, batch, fields[0], fields[1], steps, &loss);
+        run(call, out != NULL, cx, batch, fields, steps, &loss);
         times[r] = (now() - start) / (double)steps;
     }
     qsort(times, (size_t)rounds, sizeof *times, by_value);
