@@ -129,7 +129,7 @@ static bool bench_entry(Engine *e, uint32_t number)
 
 static bool is_wanted(Engine *e, uint32_t number)
 {
-    const char *wanted = option_value(&e->run->options, OPT_ENTRIES, NULL);
+    const char *wanted = e->entries;
     const char *name = e->model->entries[number].name;
     bool step = false;
     for (uint32_t i = 0; i < e->model->update_count; i++)

@@ -6,6 +6,7 @@
 #include "driver/engine.h"
 
 #include "driver/known.h"
+#include "driver/verbs.h"
 
 #include "ir/text.h"
 #include "runtime/checksum.h"
@@ -63,6 +64,9 @@ static bool load_unit(Engine *e, const FrontendOptions *fo)
     if (!e->unit || cx->errors)
         return false;
     hash_programs(e);
+    const char *list = option_value(&e->run->options, OPT_ENTRIES, NULL);
+    if (list && !(e->entries = entries_add(e->run, e->unit, list)))
+        return false;
     return pipeline_run(e->unit, &p, NULL) && !cx->errors;
 }
 
@@ -102,6 +106,7 @@ static bool check_library_options(Run *r)
 static int open_library(Engine *e)
 {
     DlrtIo io;
+    e->entries = option_value(&e->run->options, OPT_ENTRIES, NULL);
     bool ok = check_library_options(e->run) && library_map(e) && start_context(e);
     if (ok && library_weights(e, &io)) {
         int rc = dlrt_load_from(e->cx, DLRT_FILE_WEIGHTS, &io);

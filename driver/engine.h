@@ -45,6 +45,7 @@ struct Engine {
     char steps[20];      /* the same of the training steps */
     VEC(EngineData) data;
     VEC(EngineKnown) known;
+    const char *entries;        /* what --entries names; vjp:y:x as the name of its entry */
     VEC(EngineRest) rests;
 };
 

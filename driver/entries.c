@@ -7,6 +7,7 @@
 #include "driver/verbs.h"
 
 #include "passes/pass.h"
+#include "passes/vjp.h"
 
 #include <string.h>
 
@@ -27,6 +28,34 @@ static Names split_names(Run *r, const char *list)
     for (char *save = NULL, *w = strtok_r(copy, ", ", &save); w; w = strtok_r(NULL, ", ", &save))
         names.at[names.n++] = w;
     return names;
+}
+
+/* vjp:OUTPUT:INPUT in the list adds the entry, and is its name from then on. A colon of OUTPUT's
+ * own is part of it: the names of ONNX models have them. */
+static bool add_vjps(Run *r, Unit *u, Names *names)
+{
+    for (uint32_t i = 0; i < names->n; i++) {
+        const char *text = names->at[i], *last = strrchr(text, ':');
+        if (strncmp(text, "vjp:", 4) || last < text + 4)
+            continue;
+        const char *output = arena_strndup(r->arena, text + 4, (size_t)(last - text - 4));
+        const Entry *e = vjp_add(u, output, last + 1);
+        if (!e)
+            return false;
+        names->at[i] = e->name;
+    }
+    return true;
+}
+
+const char *entries_add(Run *r, Unit *u, const char *list)
+{
+    Names names = split_names(r, list);
+    char *text = arena_printf(r->arena, "%s", "");
+    if (!add_vjps(r, u, &names))
+        return NULL;
+    for (uint32_t i = 0; i < names.n; i++)
+        text = arena_printf(r->arena, "%s%s%s", text, i ? "," : "", names.at[i]);
+    return text;
 }
 
 static bool is_named(Names *names, const char *name)
@@ -129,6 +158,8 @@ static Graph *renumber(Run *r, const Graph *old, const int32_t *number)
 int entries_select(Run *r, Unit *u, const char *list)
 {
     Names names = split_names(r, list ? list : "");
+    if (!add_vjps(r, u, &names))
+        return run_finish(r);
     uint32_t kept = 0;
     bool step = false, eval = false;
     bool *wanted = arena_new_array(r->arena, bool, u->entries.n);

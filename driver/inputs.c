@@ -59,7 +59,7 @@ const char *value_text(Engine *e, const DlrtValue *v)
 
 uint32_t export_chosen(Engine *e)
 {
-    const char *wanted = option_value(&e->run->options, OPT_ENTRIES, NULL), *names[64];
+    const char *wanted = e->entries, *names[64];
     Compiler *cx = e->run->cx;
     uint32_t found = DLRT_NONE, n = 0;
     char *list = arena_printf(e->run->arena, "%s", "");

@@ -26,6 +26,9 @@ int verb_gradcheck(Run *r);
 /* Leaves the entries of `list` (NULL: all but those of the data) in u, before its passes run. An
  * exit code, 0 when done. */
 int entries_select(Run *r, Unit *u, const char *list);
+/* Adds the entries that vjp:OUTPUT:INPUT in the list asks for; the list with their names, or NULL:
+ * reported. */
+const char *entries_add(Run *r, Unit *u, const char *list);
 
 /* Writes one export of the model in `path` as the ONNX file `out`. An exit code. */
 int export_model(Run *r, const char *path, const char *out);

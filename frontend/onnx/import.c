@@ -308,14 +308,15 @@ const void *onnx_weight(const OnnxWeights *w, const char *name, Dtype *out_dtype
 const char *onnx_import(Elab *e, const char *path, const char *until, OnnxWeights **out_weights)
 {
     Import im = { .e = e, .a = e->a, .path = path, .until = until };
-    Graph *before = e->g;
-    LocId call = e->call;
+    Elab before = *e; /* the place in the program from which the file is imported */
     im.file = onnx_open(e->cx, path);
     if (!im.file)
         return NULL;
     im.model = onnx_model(im.file);
     im.fixed = arena_new_array(e->a, uint8_t, im.model->graph->n_input + 1);
     e->call = 0;
+    e->batch_max = 0;
+    e->pinned = e->wants_pin = false;
     bool ok;
     do
         ok = walk(&im);
@@ -329,7 +330,10 @@ const char *onnx_import(Elab *e, const char *path, const char *until, OnnxWeight
         text = import_model_text(&im);
         *out_weights = collect_weights(&im);
     }
-    e->g = before;
-    e->call = call;
+    e->g = before.g;
+    e->call = before.call;
+    e->batch_max = before.batch_max;
+    e->wants_pin = before.wants_pin;
+    e->pinned = before.pinned;
     return text;
 }

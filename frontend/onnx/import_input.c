@@ -73,7 +73,7 @@ static bool input_dim(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d,
             most = 64;
         if (most < 1 || most > INT32_MAX)
             return input_fail(q, "has a batch that is not a whole number above 0");
-        im->batch_max = im->g->batch_max = most;
+        im->batch_max = im->g->batch_max = im->e->batch_max = most;
         *out = im->static_batch ? dim_of(most) : (Dim){ most, 1 };
         return true;
     }
@@ -188,5 +188,7 @@ bool import_inputs(Import *im)
             return false;
     if (im->batch) /* its name in the text */
         im->batch_ident = im->static_batch ? NULL : import_ident(im, im->batch);
+    if (im->batch && !im->static_batch)
+        scope_bind(im->e, im->scope, im->batch_ident, (Val){ .kind = VAL_DIM, .i = 1 }, 0);
     return true;
 }

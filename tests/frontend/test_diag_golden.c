@@ -30,6 +30,7 @@ static const DiagCode elsewhere[] = {
     DIAG_E0301, DIAG_E0303, DIAG_E0310, DIAG_E0313, DIAG_E0320,
     DIAG_E0422, /* a setting of the command line: test_elab */
     DIAG_E0503, /* the pass that differentiates: tests/passes */
+    DIAG_E0506, /* a setting of the command line: tests/onnx */
     /* The readers of data: tests/host. */
     DIAG_E0601, DIAG_E0602, DIAG_E0603, DIAG_E0605, DIAG_E0606, DIAG_E0607, DIAG_E0608, DIAG_E0609,
     DIAG_E0610, DIAG_E0611, DIAG_E0612, DIAG_E0613,
