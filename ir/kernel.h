@@ -82,7 +82,7 @@ typedef struct {
     double f;
     int64_t i;       /* CONST of integers; ACC: accumulator */
     Affine affine;   /* INDEX, BATCH */
-    LocId loc;
+    LocId loc;       /* of the value it is part of; 0: of no one value */
 } KernelInst;
 
 /* How values are folded over reduced axes. ARGMAX keeps (value, index), ties to the lowest index,

@@ -35,6 +35,7 @@ typedef enum { PLAN_KERNEL, PLAN_CALL, PLAN_GUARD } PlanItemKind;
 typedef struct {
     PlanItemKind kind;
     uint32_t kernel;     /* into Program.kernels */
+    const Kernel *formed; /* KERNEL: the same, with the places of this use's instructions */
     int64_t units; /* KERNEL: how many to run, where the kernel serves any length; 0: as many as its
                       grid has */
     double flops, bytes; /* KERNEL: as of Kernel, of this use of it */

@@ -25,6 +25,10 @@ double scalar_float(ScalarOp op, const double *in);
 int64_t scalar_int(ScalarOp op, Dtype t, const int64_t *in);
 bool scalar_compare_float(ScalarOp op, double a, double b);
 
+/* Word 0..3 of the random block of an element: see ir/ops/random.c. */
+uint32_t value_random_word(uint64_t seed, uint64_t key, uint32_t site, uint64_t element,
+                           uint32_t word);
+
 /* Evaluates one node by its definition's `ref` (or, lacking one, by nothing: false). */
 bool value_of_node(Ref *q);
 

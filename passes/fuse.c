@@ -359,6 +359,7 @@ static void push_items(Fuse *f, uint32_t before)
             item.flops = d->kernel->flops;
             item.bytes = d->kernel->bytes;
             item.kernel = intern_kernel(f->program, d->kernel);
+            item.formed = d->kernel;
         }
         for (uint32_t j = 0; j < d->args.n; j++)
             vec_push(f->arena, &item.args, d->args.at[j]);

@@ -105,6 +105,9 @@ bool expr_move(Build *b, NodeId node, const IndexMap *map, IndexMap *out_map);
 uint32_t expr_access(Build *b, uint32_t buffer, const Strides *strides, const IndexMap *map,
                      bool written);
 InstId expr_push(Build *b, KernelInst inst);
+/* Instructions from `first` on that have no place yet are part of `node`: those of its operands
+ * have theirs. */
+void expr_locate(Build *b, uint32_t first, NodeId node);
 InstId expr_scalar(Build *b, ScalarOp op, Dtype dtype, InstId x, InstId y, InstId z);
 /* The kernel's operand number for a plan buffer. */
 uint32_t expr_operand(Build *b, uint32_t buffer, bool written);

@@ -304,6 +304,7 @@ static void anchor_body(Frame *fr, NodeId root)
     if (dtype != graph_dtype(g, b->anchor))
         acc = expr_scalar(b, SC_CAST, graph_dtype(g, b->anchor), acc, INST_NONE, INST_NONE);
     b->anchor_value = acc;
+    expr_locate(b, 0, b->anchor);
 }
 
 /* Operations and bytes of the kernel at the maximal batch, for reports and for deciding what is

@@ -315,6 +315,13 @@ static InstId computed_value(Build *b, NodeId node, const IndexMap *map)
     return INST_NONE;
 }
 
+void expr_locate(Build *b, uint32_t first, NodeId node)
+{
+    for (uint32_t i = first; i < b->s->insts.n; i++)
+        if (!b->s->insts.at[i].loc)
+            b->s->insts.at[i].loc = graph_node(b->f->g, node)->loc;
+}
+
 InstId expr_value(Build *b, NodeId node, const IndexMap *map)
 {
     if (b->failed)
@@ -325,7 +332,9 @@ InstId expr_value(Build *b, NodeId node, const IndexMap *map)
         if (b->memo.at[i].node == node && maps_equal(&b->memo.at[i].map, map))
             return b->memo.at[i].inst;
     bool stored = b->f->root[node] && node != b->root;
+    uint32_t before = b->s->insts.n;
     InstId value = stored ? push_load(b, node, map) : computed_value(b, node, map);
+    expr_locate(b, before, node);
     if (value != INST_NONE)
         vec_push(b->f->arena, &b->memo, (Memo){ node, *map, value });
     return value;

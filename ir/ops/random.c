@@ -25,6 +25,14 @@ static Words philox(const uint32_t counter[4], uint32_t key0, uint32_t key1)
     return w;
 }
 
+uint32_t value_random_word(uint64_t seed, uint64_t key, uint32_t site, uint64_t element,
+                           uint32_t word)
+{
+    uint32_t counter[] = { (uint32_t)element, (uint32_t)(element >> 32), (uint32_t)key,
+                           site ^ (uint32_t)(key >> 32) * 0x9e3779b9u };
+    return philox(counter, (uint32_t)seed, (uint32_t)(seed >> 32)).word[word];
+}
+
 static const AttrDecl bits_attrs[] = {
     { .name = "shape", .kind = ATTR_SHAPE, .required = true },
     { .name = "site", .kind = ATTR_INT, .required = true },
@@ -54,16 +62,15 @@ static void bits_ref(Ref *q)
     const Shape *s = graph_shape(q->g, q->node);
     uint64_t seed = (uint64_t)q->in[0].i[0], key = (uint64_t)q->in[1].i[0];
     uint32_t site = (uint32_t)node_int(q->g, q->node, "site");
-    int64_t at[MAX_RANK] = { 0 }, o = 0, word = node_int(q->g, q->node, "word");
+    uint32_t word = (uint32_t)node_int(q->g, q->node, "word");
+    int64_t at[MAX_RANK] = { 0 }, o = 0;
     if (!q->out->count)
         return;
     do {
         uint64_t element = 0;
         for (uint32_t i = 0; i < s->rank; i++)
             element = element * (uint64_t)s->dim[i].n + (uint64_t)at[i];
-        uint32_t counter[] = { (uint32_t)element, (uint32_t)(element >> 32), (uint32_t)key,
-                               site ^ (uint32_t)(key >> 32) * 0x9e3779b9u };
-        q->out->i[o++] = philox(counter, (uint32_t)seed, (uint32_t)(seed >> 32)).word[word];
+        q->out->i[o++] = value_random_word(seed, key, site, element, word);
     } while (index_next(q->out, at));
 }
 

@@ -1,7 +1,7 @@
 /* test_nest.c: loop nests against the interpreter of kernels: random kernels, and those whose shape
  * has trapped somebody. For each level of instructions that this machine has; units in one call and
  * in pieces must give the same bits. */
-#include "tests/backend/kernel_interp.h"
+#include "ir/kernel_interp.h"
 #include "tests/backend/nest_case.h"
 
 #include "ir/value.h"
@@ -119,7 +119,7 @@ static void check(Gen *g, int64_t batch)
     if (g->k->status >= 0)
         *(uint32_t *)first.bufs[g->k->status] = 0;
     Memory want = copy_memory(g, &first);
-    const char *wrong = kernel_interp(g->k, want.bufs, g->elements, batch);
+    const char *wrong = kernel_interp(g->k, want.bufs, g->elements, batch, NULL);
     if (wrong)
         fail_msg("%s\n%s", wrong, kernel_text(g->arena, g->k));
     for (int m = 0; m < MARCHES; m++) {

@@ -1,9 +1,9 @@
 /* kernel_interp.c: see kernel_interp.h. Slow on purpose: no level, no lane, no hoisting, nothing
- * shared with the code generator but the scalar semantics of ir/value.h and the runtime's random
- * words. */
-#include "tests/backend/kernel_interp.h"
+ * shared with the code generator but the scalar semantics of ir/value.h. It judges generated
+ * kernels, and looks into one that made a NaN. */
+#include "ir/kernel_interp.h"
+
 #include "ir/value.h"
-#include "runtime/random.h"
 
 #include <math.h>
 #include <string.h>
@@ -19,8 +19,11 @@ typedef struct {
     Cell **cells;    /* by buffer: all elements */
     Cell **values;   /* by stage: its instructions' values */
     Cell *accs;
+    double *worst; /* by accumulator: what was folded into it, NaN before infinities before 0 */
     int64_t at[KERNEL_MAX_AXES], batch;
     Arena *arena;
+    KernelWatch *watch; /* or NULL */
+    bool stopped;       /* by it */
     const char *error;
 } Interp;
 
@@ -105,9 +108,34 @@ static Cell apply(ScalarOp op, Dtype from, Dtype to, const Cell *in)
 static Cell random_word(const KernelInst *x, const Cell *v)
 {
     /* A loop's trip stands in the element's upper bits, where the kernel's builder has put it. */
-    DlrtWords w = dlrt_random((uint64_t)v[x->c].i, (uint64_t)v[x->b].i, (uint32_t)x->site, 0,
-                              (uint64_t)v[x->a].i);
-    return (Cell){ .i = w.word[x->access & 3] };
+    uint64_t seed = (uint64_t)v[x->c].i, key = (uint64_t)v[x->b].i, element = (uint64_t)v[x->a].i;
+    return (Cell){ .i = value_random_word(seed, key, (uint32_t)x->site, element, x->access & 3) };
+}
+
+static Cell scalar_of(Interp *p, const KernelStage *s, const KernelInst *x, const Cell *v)
+{
+    const InstId ids[3] = { x->a, x->b, x->c };
+    Cell in[3] = { { .i = 0 }, { .i = 0 }, { .i = 0 } };
+    int n = scalar_operands(x->op);
+    for (int i = 0; i < n; i++)
+        in[i] = v[ids[i]];
+    Cell out = apply(x->op, s->insts.at[x->op == SC_SELECT ? x->b : x->a].dtype, x->dtype, in);
+    if (p->watch && dtype_is_float(x->dtype)) {
+        double numbers[3];
+        for (int i = 0; i < n; i++)
+            numbers[i] = dtype_is_float(s->insts.at[ids[i]].dtype) ? in[i].f : (double)in[i].i;
+        p->stopped |= p->watch->seen(p->watch->user, x, numbers, n, out.f);
+    }
+    return out;
+}
+
+static Cell acc_of(Interp *p, const KernelInst *x)
+{
+    Cell out = p->accs[x->i];
+    if (p->watch && dtype_is_float(x->dtype))
+        p->stopped |= p->watch->seen(p->watch->user, x, &p->worst[x->i], 1,
+                                     value_round(x->dtype, out.f));
+    return out;
 }
 
 static Cell run_inst(Interp *p, const KernelStage *s, const KernelInst *x, const Cell *v)
@@ -127,14 +155,8 @@ static Cell run_inst(Interp *p, const KernelStage *s, const KernelInst *x, const
     case INST_INDEX: return (Cell){ .i = affine_at(p, &x->affine) };
     case INST_GUARD: return (Cell){ .i = guards_hold(p, &s->accesses.at[x->access]) };
     case INST_BATCH: return (Cell){ .i = x->affine.c * p->batch };
-    case INST_SCALAR: {
-        const InstId ids[3] = { x->a, x->b, x->c };
-        Cell in[3] = { r, r, r };
-        for (int i = 0; i < scalar_operands(x->op); i++)
-            in[i] = v[ids[i]];
-        return apply(x->op, s->insts.at[x->op == SC_SELECT ? x->b : x->a].dtype, x->dtype, in);
-    }
-    case INST_ACC: return p->accs[x->i];
+    case INST_SCALAR: return scalar_of(p, s, x, v);
+    case INST_ACC: return acc_of(p, x);
     case INST_UNIT_VALUE: return p->values[x->access][x->a];
     case INST_RANDOM: return random_word(x, v);
     }
@@ -168,9 +190,16 @@ static bool is_arg(const KernelAccum *a)
     return a->combine == COMBINE_ARGMAX || a->combine == COMBINE_ARGMIN;
 }
 
+static void note_folded(Interp *p, size_t acc, Dtype t, Cell v)
+{
+    if (dtype_is_float(t) && !isfinite(v.f) && !isnan(p->worst[acc]))
+        p->worst[acc] = v.f;
+}
+
 static void start_accs(Interp *p, const KernelStage *s)
 {
     Cell *acc = p->accs;
+    memset(p->worst, 0, 2 * s->accums.n * sizeof *p->worst);
     for (uint32_t i = 0; i < s->accums.n; i++) {
         const KernelAccum *a = &s->accums.at[i];
         bool max = a->combine == COMBINE_MAX || a->combine == COMBINE_ARGMAX,
@@ -209,6 +238,7 @@ static void fold_accs(Interp *p, const KernelStage *s, const Cell *v)
         Cell in[3] = { acc[0],
                        apply(SC_CAST, s->insts.at[a->value].dtype, a->dtype, &v[a->value]),
                        { .i = 0 } };
+        note_folded(p, (size_t)(acc - p->accs), a->dtype, in[1]);
         if (is_arg(a)) {
             if (acc[1].i == INT64_MAX || arg_better(a, in[1], acc[0])) {
                 acc[0] = in[1];
@@ -230,11 +260,12 @@ typedef void Point(Interp *p, uint32_t stage);
 static void walk(Interp *p, const uint32_t *axes, uint32_t n, Point *point, uint32_t stage)
 {
     if (!n) {
-        if (!p->error)
+        if (!p->error && !p->stopped)
             point(p, stage);
         return;
     }
-    for (p->at[*axes] = 0; p->at[*axes] < extent_of(p, p->k->axes.at[*axes].extent) && !p->error;
+    for (p->at[*axes] = 0; p->at[*axes] < extent_of(p, p->k->axes.at[*axes].extent) && !p->error &&
+                           !p->stopped;
          p->at[*axes]++)
         walk(p, axes + 1, n - 1, point, stage);
     p->at[*axes] = 0;
@@ -244,13 +275,16 @@ static void body_point(Interp *p, uint32_t stage)
 {
     const KernelStage *s = &p->k->stages.at[stage];
     Cell *v = p->values[stage];
-    for (InstId i = 0; i < s->body_insts; i++)
+    for (InstId i = 0; i < s->body_insts && !p->stopped; i++)
         v[i] = run_inst(p, s, &s->insts.at[i], v);
     run_stores(p, s, v, true);
-    if (s->kind == STAGE_CONTRACT)
+    if (s->kind == STAGE_CONTRACT) {
         p->accs[0].f += v[s->a].f * v[s->b].f;
-    else
+        note_folded(p, 0, DT_F64, v[s->a]);
+        note_folded(p, 0, DT_F64, v[s->b]);
+    } else {
         fold_accs(p, s, v);
+    }
 }
 
 static void free_point(Interp *p, uint32_t stage)
@@ -258,26 +292,72 @@ static void free_point(Interp *p, uint32_t stage)
     const KernelStage *s = &p->k->stages.at[stage];
     Cell *v = p->values[stage];
     if (s->kind == STAGE_CONTRACT)
-        p->accs[0].f = 0;
+        p->accs[0].f = p->worst[0] = 0;
     else
         start_accs(p, s);
     walk(p, s->reduced_axes, s->n_reduced, body_point, stage);
-    for (InstId i = s->body_insts; i < s->insts.n; i++)
+    for (InstId i = s->body_insts; i < s->insts.n && !p->stopped; i++)
         v[i] = run_inst(p, s, &s->insts.at[i], v);
     run_stores(p, s, v, false);
+}
+
+/* Whether a store of the stage, at some point of `axes` and the grid's, hits a wanted element. One
+ * whose place is computed may. */
+static bool stage_hits(Interp *p, const KernelStage *s, const uint32_t *axes, uint32_t n,
+                       bool in_body)
+{
+    bool hits = false;
+    if (n) {
+        int64_t extent = extent_of(p, p->k->axes.at[*axes].extent);
+        for (p->at[*axes] = 0; p->at[*axes] < extent && !hits; p->at[*axes]++)
+            hits = stage_hits(p, s, axes + 1, n - 1, in_body);
+        p->at[*axes] = 0;
+        return hits;
+    }
+    for (uint32_t i = 0; i < s->stores.n && !hits; i++) {
+        const KernelAccess *x = &s->accesses.at[s->stores.at[i].access];
+        if (s->stores.at[i].in_body != in_body || p->k->buffers.at[x->buffer].scratch)
+            continue;
+        hits = x->index != INST_NONE ||
+               (guards_hold(p, x) &&
+                p->watch->wants(p->watch->user, x->buffer, affine_at(p, &x->offset)));
+    }
+    return hits;
+}
+
+static bool is_wanted(Interp *p)
+{
+    if (!p->watch || !p->watch->wants)
+        return true;
+    for (uint32_t i = 0; i < p->k->stages.n; i++) {
+        const KernelStage *s = &p->k->stages.at[i];
+        uint32_t axes[2 * KERNEL_MAX_AXES];
+        memcpy(axes, s->free_axes, s->n_free * sizeof *axes);
+        memcpy(axes + s->n_free, s->reduced_axes, s->n_reduced * sizeof *axes);
+        if (stage_hits(p, s, axes, s->n_free, false) ||
+            stage_hits(p, s, axes, s->n_free + s->n_reduced, true))
+            return true;
+    }
+    return false;
 }
 
 static void grid_point(Interp *p, uint32_t stage)
 {
     (void)stage;
+    if (!is_wanted(p))
+        return;
+    if (p->watch)
+        p->watch->ran = true;
     for (uint32_t i = 0; i < p->k->stages.n; i++)
         walk(p, p->k->stages.at[i].free_axes, p->k->stages.at[i].n_free, free_point, i);
 }
 
 const char *kernel_interp(const Kernel *k, void *const *bufs, const int64_t *elements,
-                          int64_t batch)
+                          int64_t batch, KernelWatch *watch)
 {
-    Interp p = { .k = k, .elements = elements, .batch = batch, .arena = arena_new() };
+    Interp p = {
+        .k = k, .elements = elements, .batch = batch, .arena = arena_new(), .watch = watch
+    };
     uint32_t grid[KERNEL_MAX_AXES], accs = 2;
     p.cells = arena_new_array(p.arena, Cell *, k->buffers.n + 1);
     for (uint32_t i = 0; i < k->buffers.n; i++) {
@@ -293,6 +373,7 @@ const char *kernel_interp(const Kernel *k, void *const *bufs, const int64_t *ele
         accs = k->stages.at[i].accums.n > accs ? k->stages.at[i].accums.n : accs;
     }
     p.accs = arena_new_array(p.arena, Cell, 2 * accs);
+    p.worst = arena_new_array(p.arena, double, 2 * accs);
     for (uint32_t i = 0; i < k->grid; i++)
         grid[i] = i;
     walk(&p, grid, k->grid, grid_point, 0);
