@@ -221,7 +221,10 @@ struct Elab {
     Graph *scratch;          /* takes what constants and declarations emit; nothing in it is used */
     VEC(Override) overrides; /* expressions with a value from elsewhere */
     int64_t accumulate;      /* executions of a step for one update */
-    const char *params;      /* glob of the trained set while a step is built, or NULL */
+    double ema;              /* of the recipe; 0: none */
+    VEC(const char *) ema_params; /* globs of what is averaged; NULL: all */
+    bool in_step;                 /* a training step is being built */
+    const char *params;           /* glob of the trained set while a step is built, or NULL */
     Instance *schedules;     /* owns layers that stand in a recipe, or NULL before there is one */
     bool own_clock;          /* `step` counts the executions of this update: in optimizers and their
                                 schedules */
@@ -411,6 +414,14 @@ NodeId tensor_read(Elab *e, int32_t tensor);
 void tensor_write(Elab *e, int32_t tensor, NodeId value);
 int32_t tensor_declare(Elab *e, const char *name, TensorKind kind, Dtype dtype, const Shape *shape,
                        Val init, int32_t owner, LocId loc);
+
+/* ---- elab_ema.c ---- */
+
+/* What a step reads for a parameter that is averaged; NODE_NONE: it is not. */
+NodeId ema_read(Elab *e, int32_t tensor);
+/* At the end of a step: what the optimizers wrote becomes the raw parameters, their averages the
+ * parameters. `due`: whether this execution updates at all, VAL_NONE: it does. */
+bool ema_finish(Elab *e, Val due, LocId loc);
 
 /* ---- elab_builtin.c ---- */
 

@@ -33,7 +33,7 @@ static void start_entry(Elab *e, const char *name)
     e->current.n = e->written.n = 0;
     e->batch_max = 0;
     e->wants_pin = false;
-    e->training = e->frozen = e->own_clock = false;
+    e->training = e->frozen = e->own_clock = e->in_step = false;
     e->overrides.n = 0;
     e->owner = NULL;
     e->call = 0;

@@ -524,6 +524,9 @@ NodeId tensor_read(Elab *e, int32_t tensor)
         vec_push(e->a, &e->written, 0);
     }
     if (e->current.at[tensor] == NODE_NONE) {
+        NodeId raw = ema_read(e, tensor); /* which reads other tensors */
+        if (raw != NODE_NONE)
+            return e->current.at[tensor] = raw;
         AttrValue index = attr_i(tensor);
         e->current.at[tensor] = graph_emit(e->g, OP_tensor, NULL, 0, &index, 1);
     }

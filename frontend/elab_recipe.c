@@ -110,6 +110,18 @@ static bool get_int(RecipeReader *q, const char *key, int64_t min, int64_t *out)
     return true;
 }
 
+static bool get_ema(RecipeReader *q)
+{
+    const AstEntry *entry = find_entry(&q->entries, "ema");
+    if (!entry)
+        return true;
+    Val v = eval_static(q->e, entry->value, q->scope);
+    if (!val_is_number(v) || !(val_double(v) > 0) || !(val_double(v) < 1))
+        return fail_value(q, entry, "a number between 0 and 1", v);
+    q->e->ema = val_double(v);
+    return true;
+}
+
 static bool get_string(RecipeReader *q, const char *key, const char **out)
 {
     const AstEntry *entry = find_entry(&q->entries, key);
@@ -264,7 +276,7 @@ static bool check_keys(RecipeReader *q)
                         arena_printf(q->e->a, "`%s` for a part of the model", name ? name : ""));
             ok = false;
         }
-        bool later = name && (!strcmp(name, "ema") || !strcmp(name, "report"));
+        bool later = name && !strcmp(name, "report");
         if (later && entry->kind == AST_ENTRY_SET) {
             unsupported(q->e, entry->loc, arena_printf(q->e->a, "`%s` in a recipe", name));
             ok = false;
@@ -389,6 +401,8 @@ static bool build_updates(RecipeReader *q)
         vec_push(e->a, &plans, p);
         vec_push(e->a, &q->r->updates, (Update){ "step", "step", 1, NULL });
     }
+    for (uint32_t i = 0; i < plans.n; i++)
+        vec_push(e->a, &e->ema_params, plans.at[i].params);
     for (uint32_t i = 0; i < plans.n && ok; i++) {
         if (q->r->on.source)
             ok &= data_check(e, &q->r->on, plans.at[i].loss, q->loc);
@@ -453,7 +467,7 @@ bool recipe_elaborate(Elab *e, const AstTrain *train, LocId loc)
          get_int(&q, "steps", 1, &r->steps) && get_int(&q, "seed", 0, &seed) &&
          get_int(&q, "accumulate", 1, &r->accumulate) && get_bool(&q, "shuffle", &r->shuffle) &&
          get_string(&q, "params", &r->params) && get_string(&q, "load", &r->load) &&
-         get_string(&q, "fresh", &r->fresh) && check_precision(&q) && get_checkpoint(&q) &&
+         get_string(&q, "fresh", &r->fresh) && get_ema(&q) && check_precision(&q) && get_checkpoint(&q) &&
          get_early_stop(&q);
     r->seed = (uint64_t)seed;
     e->accumulate = r->accumulate;

@@ -282,7 +282,7 @@ static bool step_body(Elab *e, void *user)
     Args args;
     double limit;
     e->params = p->params;
-    e->training = true;
+    e->training = e->in_step = true;
     if (!entry_inputs(e, p->loss, e->root, s, &args))
         return false;
     Val v = call_fn(e, fn_value(e, p->loss, e->root->scope, e->root).fn, &args, NULL, 0);
@@ -311,10 +311,11 @@ static bool step_body(Elab *e, void *user)
         clip_by_value(e, &list, limit);
     }
     if (e->accumulate <= 1)
-        return apply_optimizers(e, p, &list);
+        return apply_optimizers(e, p, &list) && ema_finish(e, due, p->loc);
     uint32_t n = e->current.n;
     const NodeId *before = values_now(e);
-    return apply_optimizers(e, p, &list) && keep_until_due(e, due, before, n, p->loc);
+    return apply_optimizers(e, p, &list) && keep_until_due(e, due, before, n, p->loc) &&
+           ema_finish(e, due, p->loc);
 }
 
 bool step_elaborate(Elab *e, StepPlan *p, const char *entry)
