@@ -409,8 +409,8 @@ static void put_metrics(FILE *out, const DlrtModel *m)
     for (uint32_t i = 0; i < m->metric_count; i++) {
         fputs("    { ", out);
         put_string(out, m->metrics[i].name);
-        fprintf(out, ", metric_fields_%u, %u, %uu, %u, 0 },\n", i, m->metrics[i].entry,
-                m->metrics[i].finish, m->metrics[i].first);
+        fprintf(out, ", metric_fields_%u, %u, %uu, %u, %uu },\n", i, m->metrics[i].entry,
+                m->metrics[i].finish, m->metrics[i].first, m->metrics[i].maxima);
     }
     fputs(m->metric_count ? "};\n" : "    { 0 },\n};\n", out);
 }

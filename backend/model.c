@@ -342,11 +342,11 @@ typedef VEC(DlrtMetric) Metrics;
 
 /* Metrics of one entry share its sums. */
 static void add_metric(Layout *l, Metrics *metrics, const char *name, uint32_t entry,
-                       uint32_t finish)
+                       uint32_t finish, uint32_t maxima)
 {
     const Plan *plan = &l->p->plans.at[entry];
     DlrtMetric metric = {
-        .name = name, .entry = entry, .finish = finish, .first = l->m->sum_count
+        .name = name, .entry = entry, .finish = finish, .first = l->m->sum_count, .maxima = maxima
     };
     for (uint32_t i = 0; i < metrics->n; i++)
         if (metrics->at[i].entry == entry)
@@ -367,7 +367,7 @@ static void lay_out_metrics(Layout *l)
         if (!strcmp(r->metrics.at[i].name, "loss"))
             loss = DLRT_NONE;
     if (loss != DLRT_NONE && l->p->plans.at[loss].entry->kind == ENTRY_EVAL)
-        add_metric(l, &metrics, "loss", loss, DLRT_NONE);
+        add_metric(l, &metrics, "loss", loss, DLRT_NONE, 0);
     for (uint32_t i = 0; i < r->metrics.n; i++) {
         const Metric *from = &r->metrics.at[i];
         uint32_t entry = plan_number(l->p, from->entry), finish = plan_number(l->p, from->finish);
@@ -379,7 +379,7 @@ static void lay_out_metrics(Layout *l)
                         from->name);
             continue;
         }
-        add_metric(l, &metrics, from->name, entry, finish);
+        add_metric(l, &metrics, from->name, entry, finish, from->maxima);
     }
     l->m->metrics = metrics.at;
     l->m->metric_count = metrics.n;

@@ -48,7 +48,8 @@ static bool open_metric(Eval *v, const Metric *m)
                        .loc = m->loc,
                        .entry = engine_entry(e, m->entry),
                        .finish = DLRT_NONE,
-                       .percent = is_share(e, m),
+                       .maxima = m->maxima,
+                       .percent = !m->maxima && is_share(e, m),
                        .value = NAN };
     if (m->finish)
         out.finish = engine_entry(e, m->finish);
@@ -100,9 +101,15 @@ static bool fail_run(const Engine *e, const EvalMetric *m, int rc)
     return false;
 }
 
-/* One call; the sums of the batch are added to sums[]. */
+static bool is_maximum(const EvalMetric *m, uint32_t sum)
+{
+    return sum < 32 && m->maxima >> sum & 1;
+}
+
+/* One call; the sums of the batch are added to sums[], of what is a largest value the larger one
+ * stays. */
 static bool add_batch(Eval *v, const EvalMetric *m, int64_t items, const void *const *inputs,
-                      double *sums)
+                      bool first, double *sums)
 {
     Engine *e = v->engine;
     const DlrtEntry *x = &e->model->entries[m->entry];
@@ -122,15 +129,20 @@ static bool add_batch(Eval *v, const EvalMetric *m, int64_t items, const void *c
     e->cx->calls = on->cx->calls;
     if (rc)
         return fail_run(on, m, rc);
-    for (uint32_t i = 0; i < x->output_count; i++)
-        sums[i] += x->outputs[i].dtype == DLRT_F64 ? value[i].f64 : (double)value[i].f32;
+    for (uint32_t i = 0; i < x->output_count; i++) {
+        double one = x->outputs[i].dtype == DLRT_F64 ? value[i].f64 : (double)value[i].f32;
+        if (!is_maximum(m, i))
+            sums[i] += one;
+        else if (first || (!isnan(sums[i]) && !(one <= sums[i])))
+            sums[i] = one;
+    }
     return true;
 }
 
 static bool finish_metric(Eval *v, EvalMetric *m, const double *sums, double weight)
 {
     Engine *e = v->engine;
-    m->value = sums[0] / weight;
+    m->value = is_maximum(m, 0) ? sums[0] : sums[0] / weight;
     if (m->finish == DLRT_NONE)
         return true;
     const DlrtEntry *x = &e->model->entries[m->finish];
@@ -141,7 +153,9 @@ static bool finish_metric(Eval *v, EvalMetric *m, const double *sums, double wei
     const void *inputs[DLRT_MAX_VALUES];
     for (uint32_t i = 0; i < x->input_count; i++) {
         const char *name = x->inputs[i].name; /* m0, m1, ..., weight */
-        double number = name[0] == 'm' ? sums[strtoul(name + 1, NULL, 10)] / weight : weight;
+        uint32_t sum = name[0] == 'm' ? (uint32_t)strtoul(name + 1, NULL, 10) : 0;
+        double mean = is_maximum(m, sum) ? sums[sum] : sums[sum] / weight;
+        double number = name[0] == 'm' ? mean : weight;
         dlrt_convert(&in[i], x->inputs[i].dtype, &number, DLRT_F64, 1);
         inputs[i] = &in[i];
     }
@@ -162,10 +176,11 @@ static bool run_metric(Eval *v, EvalMetric *m)
     HostLoaderStatus status = HOST_LOADER_END;
     if (!m->loader) {
         weight = (double)(x->flags & DLRT_ENTRY_PINNED ? x->max_batch : 1);
-        return add_batch(v, m, (int64_t)weight, NULL, sums) && finish_metric(v, m, sums, weight);
+        return add_batch(v, m, (int64_t)weight, NULL, true, sums) &&
+               finish_metric(v, m, sums, weight);
     }
     while ((status = host_loader_next(m->loader, &batch, &error)) == HOST_LOADER_BATCH) {
-        if (!add_batch(v, m, batch.count, (const void *const *)batch.inputs, sums))
+        if (!add_batch(v, m, batch.count, (const void *const *)batch.inputs, weight == 0, sums))
             return false;
         weight += (double)batch.count;
     }

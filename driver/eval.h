@@ -8,6 +8,7 @@ typedef struct {
     const char *name;
     LocId loc;
     uint32_t entry, finish; /* finish: DLRT_NONE when the metric is the mean of its sum */
+    uint32_t maxima;        /* bit i: sum i is the largest value, not a sum */
     HostLoader *loader;     /* NULL: needs no data */
     bool percent;           /* a share of something true: shown times 100, and more is better */
     double value;           /* of the last evaluation; NaN before */

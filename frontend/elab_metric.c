@@ -3,8 +3,9 @@
  * graph of its own, applied once (exp(loss) is perplexity).
  *
  * An entry's output i is sum i of the batch; the driver adds them up, and the weight is the number
- * of items. `finish` takes m0, m1, .. (sum i / weight) and, where a `sum` is asked for, `weight`.
- * Without `finish` the metric is m0. */
+ * of items. A max stays the largest of its batches', and a min is one of the negated values.
+ * `finish` takes m0, m1, .. (sum i / weight) and, where a `sum` is asked for, `weight`. Without
+ * `finish` the metric is m0. */
 #include "frontend/elab.h"
 
 #include <string.h>
@@ -13,7 +14,8 @@ typedef enum {
     AGGREGATE_MEAN,
     AGGREGATE_SUM,
     AGGREGATE_LOSS,
-    AGGREGATE_EXTREME,
+    AGGREGATE_MAX,
+    AGGREGATE_MIN,
     AGGREGATE_NONE
 } Aggregate;
 
@@ -118,10 +120,11 @@ static Aggregate aggregate_of(const Elab *e, const AstExpr *x)
     if (!callee || callee->kind != AST_EXPR_NAME || !callee->name.text)
         return AGGREGATE_NONE;
     const char *name = callee->name.text;
-    return !strcmp(name, "mean")                          ? AGGREGATE_MEAN
-           : !strcmp(name, "sum")                         ? AGGREGATE_SUM
-           : !strcmp(name, "max") || !strcmp(name, "min") ? AGGREGATE_EXTREME
-                                                          : AGGREGATE_NONE;
+    return !strcmp(name, "mean")  ? AGGREGATE_MEAN
+           : !strcmp(name, "sum") ? AGGREGATE_SUM
+           : !strcmp(name, "max") ? AGGREGATE_MAX
+           : !strcmp(name, "min") ? AGGREGATE_MIN
+                                  : AGGREGATE_NONE;
 }
 
 static void collect(const Elab *e, MetricPlan *p, const AstExpr *x)
@@ -146,6 +149,13 @@ static void collect(const Elab *e, MetricPlan *p, const AstExpr *x)
     }
 }
 
+/* In the dtype of the sums: an unsigned one has no negative. */
+static Val negated(Elab *e, Val v, LocId loc)
+{
+    Val x = tensor_cast(e, val_deref(e, v), e->options->f64 ? DT_F64 : DT_F32, loc);
+    return x.kind == VAL_ERROR ? x : tensor_binary(e, AST_MUL, val_int(-1), x, loc, loc, loc);
+}
+
 static bool metric_body(Elab *e, void *user)
 {
     MetricPlan *p = user;
@@ -157,14 +167,14 @@ static bool metric_body(Elab *e, void *user)
         return output_sum(e, p->entry->name.text, v, true, p->entry->value->loc);
     }
     for (uint32_t i = 0; i < p->n; i++) {
-        if (p->kind[i] == AGGREGATE_EXTREME)
-            return unsupported(e, p->at[i]->loc, "`max` or `min` over a whole split").kind !=
-                   VAL_ERROR;
         Val v =
             p->kind[i] == AGGREGATE_LOSS ? loss_value(e, e->losses.at[0], s) : eval(e, p->at[i], s);
+        if (p->kind[i] == AGGREGATE_MIN && v.kind != VAL_ERROR)
+            v = negated(e, v, p->at[i]->loc);
+        bool divided = p->kind[i] == AGGREGATE_MEAN || p->kind[i] == AGGREGATE_LOSS;
         const char *name =
             p->n == 1 ? p->entry->name.text : arena_printf(e->a, "%s_%u", p->entry->name.text, i);
-        if (!output_sum(e, name, v, p->kind[i] != AGGREGATE_SUM, p->at[i]->loc))
+        if (!output_sum(e, name, v, divided, p->at[i]->loc))
             return false;
     }
     return true;
@@ -192,6 +202,8 @@ static bool finish_body(Elab *e, void *user)
                     (Input){ .name = "weight", .dtype = t, .shape = scalar, .loc = p->at[i]->loc });
             over[i].val = val_node(b_mul(e->g, over[i].val.node, weight));
         }
+        if (p->kind[i] == AGGREGATE_MIN)
+            over[i].val = val_node(b_scale(e->g, over[i].val.node, -1));
         vec_push(e->a, &e->overrides, over[i]);
     }
     Val v = eval(e, p->entry->value, e->root->scope);
@@ -208,7 +220,11 @@ bool metric_elaborate(Elab *e, const AstEntry *entry)
     if (entry->on && !data_view(e, entry->on, e->main->scope, &m.on))
         return false;
     collect(e, &p, entry->value);
-    bool whole = p.n == 1 && p.at[0] == entry->value && p.kind[0] != AGGREGATE_SUM;
+    bool whole = p.n == 1 && p.at[0] == entry->value && p.kind[0] != AGGREGATE_SUM &&
+                 p.kind[0] != AGGREGATE_MIN;
+    for (uint32_t i = 0; i < p.n; i++)
+        if (p.kind[i] == AGGREGATE_MAX || p.kind[i] == AGGREGATE_MIN)
+            m.maxima |= UINT32_C(1) << i;
     if (p.n == 1 && p.kind[0] == AGGREGATE_LOSS) { /* the entry of the loss gives it already */
         m.entry = "eval";
     } else {

@@ -72,6 +72,7 @@ typedef struct {
     const char *entry;      /* ENTRY_EVAL graph with its sums as outputs */
     const char *finish; /* ENTRY_EXPORT graph of scalars: from the combined sums to the value; NULL:
                            sum 0 / weight */
+    uint32_t maxima;        /* bit i: sum i is the largest of its batches', and is not divided */
     LocId loc;
 } Metric;
 

@@ -216,7 +216,8 @@ typedef struct {
 static_assert(sizeof(DlrtUpdate) == 24, "laid out by code generation");
 
 /* Its entry gives sums over the items of a batch (f32 or f64 scalars, in an update's fields). They
- * add up over calls in sums[first ...], and sums[model.sum_count] counts the items. The value is
+ * add up over calls in sums[first ...], and sums[model.sum_count] counts the items. A sum in
+ * `maxima` is the largest value of all batches instead, and is a mean as it is. The value is
  * sum 0 / items, or what `finish` makes of the means: an entry of scalars, whose inputs are all
  * sum i / items, then, if it has one more, the items; it reads no tensors, and its share of the
  * arena ends below DLRT_FINISH_BYTES. Metrics of one entry have the same `first`. */
@@ -226,7 +227,7 @@ typedef struct {
     uint32_t entry;
     uint32_t finish; /* entry, or DLRT_NONE */
     uint32_t first;
-    uint32_t reserved;
+    uint32_t maxima; /* bit i: sum i of the entry */
 } DlrtMetric;
 static_assert(sizeof(DlrtMetric) == 32, "laid out by code generation");
 

@@ -251,6 +251,11 @@ int dlrt_train(DlrtContext *cx, int64_t N, const void *const *fields, int64_t st
 
 /* ---- Evaluation ---- */
 
+static bool is_maximum(const DlrtMetric *m, uint32_t sum)
+{
+    return sum < 32 && m->maxima >> sum & 1;
+}
+
 /* The sums of one batch by an entry of metrics, into `out`. */
 static int batch_sums(DlrtContext *cx, const DlrtMetric *metric, int64_t B,
                       const void *const *fields, double *out)
@@ -263,10 +268,11 @@ static int batch_sums(DlrtContext *cx, const DlrtMetric *metric, int64_t B,
         outputs[i] = &value[i];
     bind_fields(e, metric->fields, fields, inputs);
     int rc = run_counted(cx, e, B, inputs, outputs);
-    /* What looks at no item counts once for each, as the mean over them expects. */
-    double times = e->input_count ? 1 : (double)B;
-    for (uint32_t i = 0; !rc && i < e->output_count; i++)
+    for (uint32_t i = 0; !rc && i < e->output_count; i++) {
+        /* What looks at no item counts once for each, as the mean over them expects. */
+        double times = e->input_count || is_maximum(metric, i) ? 1 : (double)B;
         out[i] = times * (e->outputs[i].dtype == DLRT_F64 ? value[i].f64 : (double)value[i].f32);
+    }
     return rc;
 }
 
@@ -280,6 +286,7 @@ int dlrt_eval(DlrtContext *cx, int64_t B, const void *const *fields, double *sum
     if (!sums || (!fields && m->field_count))
         return dlrt_fail(cx, DLRT_E_ARG, "no %s", sums ? "data" : "sums");
     double batch[DLRT_MAX_SUMS];
+    bool largest[DLRT_MAX_SUMS];
     const uint64_t calls = cx->calls;
     uint32_t done = 0;
     for (uint32_t i = 0; i < m->metric_count; i++) {
@@ -291,10 +298,14 @@ int dlrt_eval(DlrtContext *cx, int64_t B, const void *const *fields, double *sum
             cx->calls = calls;
             return rc;
         }
-        done += m->entries[metric->entry].output_count;
+        for (uint32_t k = 0; k < m->entries[metric->entry].output_count; k++)
+            largest[done++] = is_maximum(metric, k);
     }
     for (uint32_t i = 0; i < done; i++)
-        sums[i] += batch[i];
+        sums[i] = !largest[i]                     ? sums[i] + batch[i]
+                  : sums[done] && batch[i] <= sums[i] ? sums[i]
+                  : sums[done] && isnan(sums[i])  ? sums[i]
+                                                  : batch[i];
     sums[done] += (double)B;
     return DLRT_OK;
 }
@@ -313,10 +324,17 @@ static void put_scalar(Scalar *to, const DlrtValue *v, double x)
         to->f32 = (float)x;
 }
 
+static double mean_of(const DlrtMetric *metric, uint32_t i, const double *sums, double items)
+{
+    return is_maximum(metric, i) ? sums[i] : sums[i] / items;
+}
+
 /* Runs `finish` on a context of its own that ends with the call: sums belong to no context. */
-static double finish(const DlrtModel *m, const DlrtEntry *e, const double *sums, uint32_t n,
+static double finish(const DlrtModel *m, const DlrtMetric *metric, const double *sums,
                      double items)
 {
+    const DlrtEntry *e = &m->entries[metric->finish];
+    uint32_t n = m->entries[metric->entry].output_count;
     union {
         _Alignas(DLRT_ALIGN) char bytes[DLRT_FINISH_BYTES];
         DlrtContext cx;
@@ -329,7 +347,7 @@ static double finish(const DlrtModel *m, const DlrtEntry *e, const double *sums,
     scratch.cx.shared = &scratch.cx;
     scratch.cx.threads = 1;
     for (uint32_t i = 0; i < e->input_count; i++) {
-        put_scalar(&in[i], &e->inputs[i], i < n ? sums[i] / items : items);
+        put_scalar(&in[i], &e->inputs[i], i < n ? mean_of(metric, i, sums, items) : items);
         inputs[i] = &in[i];
     }
     if (dlrt_walk(&scratch.cx, e, 1, inputs, (void *[]){ &out }))
@@ -344,7 +362,6 @@ double dlrt_metric(const DlrtModel *m, const double *sums, int which)
     const DlrtMetric *metric = &m->metrics[which];
     const double *own = sums + metric->first, items = sums[m->sum_count];
     if (metric->finish == DLRT_NONE)
-        return own[0] / items;
-    return finish(m, &m->entries[metric->finish], own, m->entries[metric->entry].output_count,
-                  items);
+        return mean_of(metric, 0, own, items);
+    return finish(m, metric, own, items);
 }

@@ -12,6 +12,7 @@ same() { cmp "$1" "$2" || fail "$3"; }
 
 # The table of line.dl as arrays.
 line_model
+sed -i 's/^  metric slope/  metric high = max(y)\n  metric low = min(y)\n  metric span = max(y) - min(y)\n&/' line.dl
 npy x.npy '<i4' '4,' '\0\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0'
 npy y.npy '<i4' '4,' '\xfe\xff\xff\xff\1\0\0\0\4\0\0\0\7\0\0\0'
 expect 0 '' "$DLRUN" train line.dl -q --march $march
@@ -25,6 +26,10 @@ same want got "infer with the weights beside it: other numbers"
 "$DLRUN" eval line.dl --march $march | grep -v '^loss' >want
 "$DLRUN" eval line.so -i x=x.npy -i y=y.npy | grep -v '^loss' >got || fail "eval"
 same want got "eval: other numbers"
+grep -qx 'high 7' got && grep -qx 'low -2' got && grep -qx 'span 9' got || fail "max and min"
+"$DLCC" line.dl -q -o small.so -D B=3 --march $march -w line.safetensors && "$DLRUN" eval small.so -i x=x.npy -i y=y.npy |
+    grep -E '^(high|low|span)' >got
+grep -E '^(high|low|span)' want | cmp - got || fail "max and min over several batches"
 expect 0 '^slope' "$DLRUN" eval line.so -i x=x.npy -i y=y.npy --require 'mse<=1e-6'
 expect 6 'E0906' "$DLRUN" eval line.so -i x=x.npy -i y=y.npy --require 'mse>1'
 expect 0 '^at .*items/s' "$DLRUN" bench line.so

@@ -85,9 +85,14 @@ train Pinned on d.all {
   batch = 4; epochs = 2; optimizer = gd(lr=0.01)
   metric m = mean(x[0..B-1]) on d.all
   metric c = mean(x) on d.all
+  metric high = max(x)
+  metric low = min(x)
+  metric span = max(x) - min(x) + 0*mean(x)
+  metric below = max(-x)
 }
 END
-expect 0 '' "$DLRUN" train pinned.dl -q --require 'm>3.49999' --require 'm<3.50001' --require 'c==4'
+expect 0 '' "$DLRUN" train pinned.dl -q --require 'm>3.49999' --require 'm<3.50001' --require 'c==4' \
+    --require 'high==7' --require 'low==1' --require 'span==6' --require 'below==-1'
 
 # A rate that a metric decides: 3 steps of 0.1, then half of it after each two evaluations without a
 # new lowest value. Its memory goes on with the run.
