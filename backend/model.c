@@ -451,6 +451,13 @@ static void fill_recipe(Layout *l)
     m->recipe_hash = XXH3_64bits(numbers, sizeof numbers);
 }
 
+/* What equal bits depend on: a level's name says it all, "native" nothing. */
+static const char *march_text(Program *p, const Target *t)
+{
+    const char *text = strcmp(t->name, "native") ? t->name : t->text;
+    return arena_strndup(p->unit->arena, text, strlen(text));
+}
+
 ModelTables *model_tables(Program *p, const Compiled *c, const Target *t)
 {
     Arena *a = p->unit->arena;
@@ -462,7 +469,7 @@ ModelTables *model_tables(Program *p, const Compiled *c, const Target *t)
                       .cpu_features = t->features,
                       .name = p->unit->name,
                       .triple = "x86_64-linux-gnu",
-                      .march = t->name,
+                      .march = march_text(p, t),
                       .constants = p->consts,
                       .init_entry = DLRT_NONE };
     vec_push(a, &l.notes, "");

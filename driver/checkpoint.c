@@ -18,6 +18,22 @@ static const char *prev_path(Engine *e, const char *path)
     return arena_printf(e->run->arena, "%s.prev", path);
 }
 
+static CheckpointKind look_at(const char *path)
+{
+    char why[320];
+    DlrtSafeFile *f;
+    if (access(path, F_OK))
+        return CHECKPOINT_NONE;
+    if (dlrt_safe_open_path(path, why, sizeof why, &f))
+        return CHECKPOINT_FOREIGN;
+    const char *finished = dlrt_safe_meta(f, "dlrun.finished");
+    CheckpointKind kind = !finished                 ? CHECKPOINT_FOREIGN
+                          : !strcmp(finished, "no") ? CHECKPOINT_UNFINISHED
+                                                    : CHECKPOINT_FINISHED;
+    dlrt_safe_close(f);
+    return kind;
+}
+
 /* ---- Saving ---- */
 
 static const char *recipe_text(Engine *e)
@@ -39,6 +55,20 @@ static const char *classes_text(Engine *e)
     return text;
 }
 
+/* A link to the finished checkpoint at `path`.prev, while a save of a run that has not come far
+ * puts its own predecessor there: for who trained a model and then began anew by mistake. NULL:
+ * nothing is to be held. */
+static const char *hold_finished(Engine *e, const char *path, const CheckpointState *state)
+{
+    const char *prev = prev_path(e, path), *held = arena_printf(e->run->arena, "%s.held", path);
+    if (state->finished || e->cx->data_epoch > 0 || look_at(path) == CHECKPOINT_FINISHED)
+        return NULL;
+    if (look_at(held) == CHECKPOINT_FINISHED) /* of a process that died in between */
+        return held;
+    unlink(held);
+    return look_at(prev) == CHECKPOINT_FINISHED && !link(prev, held) ? held : NULL;
+}
+
 bool checkpoint_save(Engine *e, const char *path, const CheckpointState *state, const char **why)
 {
     char best[40], bad[24];
@@ -53,30 +83,19 @@ bool checkpoint_save(Engine *e, const char *path, const CheckpointState *state, 
         { "dlrun.recipe", recipe_text(e) },
         { "dlrun.classes", classes },
     };
+    const char *held = hold_finished(e, path, state);
     int rc = dlrt_save_with(e->cx, DLRT_FILE_STATE, path, pairs,
                             sizeof pairs / sizeof *pairs - (classes ? 0 : 1));
+    if (held && rename(held, prev_path(e, path)) && !rc) {
+        *why = arena_printf(e->run->arena, "cannot rename %s", held);
+        return false;
+    }
     if (rc)
         *why = arena_printf(e->run->arena, "%s", dlrt_message(e->cx));
     return !rc;
 }
 
 /* ---- Looking ---- */
-
-static CheckpointKind look_at(const char *path)
-{
-    char why[320];
-    DlrtSafeFile *f;
-    if (access(path, F_OK))
-        return CHECKPOINT_NONE;
-    if (dlrt_safe_open_path(path, why, sizeof why, &f))
-        return CHECKPOINT_FOREIGN;
-    const char *finished = dlrt_safe_meta(f, "dlrun.finished");
-    CheckpointKind kind = !finished                 ? CHECKPOINT_FOREIGN
-                          : !strcmp(finished, "no") ? CHECKPOINT_UNFINISHED
-                                                    : CHECKPOINT_FINISHED;
-    dlrt_safe_close(f);
-    return kind;
-}
 
 CheckpointKind checkpoint_look(Engine *e, const char *path)
 {
@@ -216,6 +235,11 @@ static void read_state(Engine *e, const DlrtSafeFile *f, const char *path, Check
                               .from = path };
     if (recipe)
         out->note = recipe_changes(e, recipe);
+    const char *march = dlrt_safe_meta(f, "dlcc.march");
+    if (march && strcmp(march, e->model->march))
+        out->note =
+            arena_printf(e->run->arena, "%s%scompiled for %s, not %s", out->note ? out->note : "",
+                         out->note ? ", " : "", e->model->march, march);
 }
 
 /* 0: loaded; 1: this file cannot be read, another may; 2: reported. */

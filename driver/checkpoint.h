@@ -22,7 +22,9 @@ typedef enum {
 /* What stands at the path (FOREIGN: damaged, or not written by a run), or at its predecessor where
  * the path itself is missing or damaged. */
 CheckpointKind checkpoint_look(Engine *e, const char *path);
-/* Writes the whole state. False with words in `why`: what was there still is. */
+/* Writes the whole state; the predecessor is kept as `path`.prev. But a finished checkpoint stays
+ * there until this run has finished, or has saved a whole epoch. False with words in `why`: what
+ * was there still is. */
 bool checkpoint_save(Engine *e, const char *path, const CheckpointState *state, const char **why);
 /* Goes on from `path`, or from `path`.prev when that is missing or damaged. False: diagnostics are
  * recorded. */

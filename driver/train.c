@@ -378,6 +378,31 @@ static int train(Run *r, Engine *e)
     return code;
 }
 
+/* Examples of the training data where a step takes a batch of one size only and they are fewer;
+ * else 0. What goes wrong here goes wrong again, and is said, when the run opens its data. */
+static int64_t short_batch(Engine *e)
+{
+    const Recipe *r = &e->unit->recipe;
+    const DlrtModel *m = e->model;
+    HostView view;
+    int64_t most = 0;
+    for (uint32_t i = 0; i < m->update_count; i++) {
+        const DlrtEntry *x = &m->entries[m->updates[i].entry];
+        if (x->flags & DLRT_ENTRY_PINNED && x->input_count && x->max_batch > most)
+            most = x->max_batch;
+    }
+    if (!most || !r->on.source || !data_open(e, &r->on, &view))
+        return 0;
+    return view.count < most ? view.count : 0;
+}
+
+static int train_all(Run *r, Engine *e)
+{
+    int64_t rows = short_batch(e);
+    Engine *on = rows ? engine_rest(e, rows, e->unit->recipe.loc) : e;
+    return r->cx->errors || !on ? run_finish(r) : train(r, on);
+}
+
 int verb_train(Run *r)
 {
     const char *path = run_file(r, 1);
@@ -387,7 +412,7 @@ int verb_train(Run *r)
     Engine e;
     int code = engine_open(r, path, &fo, &e);
     if (!code)
-        code = e.library ? library_train(&e) : train(r, &e);
+        code = e.library ? library_train(&e) : train_all(r, &e);
     engine_close(&e);
     return code;
 }

@@ -56,4 +56,37 @@ sed 's/relu/tanh/' net.dl >other && mv other net.dl
 expect 3 'computes something else' "$DLRUN" train net.dl --resume
 sed 's/Linear(16)/Linear(17)/' net.dl >other && mv other net.dl
 expect 3 'is .*16.* in the file, .*17.* in the model' "$DLRUN" train net.dl --resume
+
+# A finished checkpoint outlives the first saves of a run that began anew by mistake, ...
+cat >long.dl <<'END'
+model Long {
+  param x: f32 = 1
+  fn loss() -> f32 { x^2 }
+}
+train Long { steps = 10; optimizer = gd(lr=1e-3); checkpoint = every(steps=2000) }
+END
+expect 0 '' "$DLRUN" train long.dl -q
+cp long.safetensors finished
+"$DLRUN" train long.dl -q --set steps=100000000 &
+pid=$!
+for _ in $(seq 500); do
+    [ "$(stat -c %i long.safetensors)" != "$(stat -c %i finished)" ] && cmp -s long.safetensors.prev finished && break
+    sleep 0.01
+done
+sleep 0.3
+kill -TERM $pid
+wait $pid
+cmp long.safetensors.prev finished || fail "the finished checkpoint is gone after a few saves of the next run"
+[ -e long.safetensors.held ] && fail "a file .held stays behind"
+# ... and gives way to the new run's own when that has finished.
+expect 0 '' "$DLRUN" train long.dl -q --resume --set steps=1
+expect 0 '' "$DLRUN" train long.dl -q --fresh --set steps=4001
+cmp -s long.safetensors.prev finished && fail "the finished checkpoint stays for ever"
+
+# Checkpoints name the code that they were made with, and a change of it is said.
+expect 0 '' "$DLRUN" train long.dl -q --fresh --march x86-64-v2
+grep -aq 'x86-64-v2' long.safetensors || fail "no march in the checkpoint"
+expect 0 'compiled for x86-64, not x86-64-v2' "$DLRUN" train long.dl --resume --march x86-64 --set steps=20
+expect 0 '' "$DLRUN" train long.dl -q --fresh
+grep -aq '"dlcc.march":"x86-64' long.safetensors || fail "native is no word for what the code was made for"
 echo ok

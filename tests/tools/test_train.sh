@@ -94,6 +94,10 @@ END
 expect 0 '' "$DLRUN" train pinned.dl -q --require 'm>3.49999' --require 'm<3.50001' --require 'c==4' \
     --require 'high==7' --require 'low==1' --require 'span==6' --require 'below==-1'
 
+# Fewer rows than the batch: then they are the batch.
+expect 0 '' "$DLRUN" train pinned.dl -q --fresh --set batch=16 --require 'c==4' --require 'm==3.5'
+expect 0 '' "$DLRUN" eval pinned.dl --set batch=16 --require 'm==3.5'
+
 # A rate that a metric decides: 3 steps of 0.1, then half of it after each two evaluations without a
 # new lowest value. Its memory goes on with the run.
 cat >plateau.dl <<'END'
