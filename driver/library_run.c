@@ -207,6 +207,10 @@ int library_train(Engine *e)
                    .quiet = option_given(&e->run->options, OPT_QUIET) };
     int number = 0;
     bool ok = e->model->update_count || lacks(e, "step");
+    if (option_given(&e->run->options, OPT_REPORT)) {
+        diag_report(e->run->cx, DIAG_E0490, 0, "--report of a run by a library");
+        ok = false;
+    }
     ok = ok && read_fields(e, &t.x) && begin(&t) && plan_steps(&t);
     if (ok) {
         train_catch_signals();

@@ -3,6 +3,7 @@
 
 #include "driver/feed.h"
 #include "driver/library_run.h"
+#include "driver/report.h"
 #include "driver/verbs.h"
 
 #include <math.h>
@@ -332,7 +333,9 @@ static bool run(Train *t, TrainEnd *out_end, int *out_signal)
         return true;
     }
     train_catch_signals();
+    t->report = report_new(t);
     *out_end = train_loop(t, out_signal);
+    report_write(t->report, t, true);
     if (*out_end == TRAIN_DONE || *out_end == TRAIN_EARLY)
         require_check(e->run, &t->eval, t->loss);
     return true;

@@ -8,6 +8,8 @@
 
 enum { TRAIN_MAX_UPDATES = 16 };
 
+typedef struct Report Report;
+
 typedef struct {
     Engine *engine;
     Eval eval;
@@ -21,6 +23,7 @@ typedef struct {
     const char *path;   /* of the checkpoint */
     CheckpointState state;
     HostProgress progress;
+    Report *report; /* or NULL */
     bool json, quiet, verbose;
     double saved_at; /* seconds */
     bool unsaved;    /* the last save failed */

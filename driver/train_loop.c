@@ -5,6 +5,8 @@
  * saved. So a run interrupted anywhere and resumed has the bits of one that was not. */
 #include "driver/train.h"
 
+#include "driver/report.h"
+
 #include <math.h>
 #include <signal.h>
 #include <string.h>
@@ -69,6 +71,8 @@ static bool save(Train *t, bool last)
 {
     const char *why;
     t->saved_at = host_clock();
+    if (!last)
+        report_write(t->report, t, false);
     if (checkpoint_save(t->engine, t->path, &t->state, &why)) {
         t->unsaved = false;
         if (t->json)
@@ -255,6 +259,7 @@ static bool one_step(Train *t, Losses *l)
             cx->clock.epoch = (double)cx->data_epoch;
         }
     }
+    report_step(t->report, update, done(t), (double)loss);
     l->latest = (double)loss;
     l->sum[update % TRAIN_MAX_UPDATES] += (double)loss;
     l->count[update % TRAIN_MAX_UPDATES]++;
@@ -286,6 +291,7 @@ static bool after_step(Train *t, Losses *l, double *last_line, TrainEnd *out_end
             return true;
         }
         t->loss = losses_mean(l);
+        report_round(t->report, done(t), &t->eval);
         early = out_of_patience(t);
         say_round(t, l, last_line);
         *l = (Losses){ .latest = l->latest };

@@ -276,11 +276,6 @@ static bool check_keys(RecipeReader *q)
                         arena_printf(q->e->a, "`%s` for a part of the model", name ? name : ""));
             ok = false;
         }
-        bool later = name && !strcmp(name, "report");
-        if (later && entry->kind == AST_ENTRY_SET) {
-            unsupported(q->e, entry->loc, arena_printf(q->e->a, "`%s` in a recipe", name));
-            ok = false;
-        }
     }
     return ok;
 }
@@ -467,8 +462,8 @@ bool recipe_elaborate(Elab *e, const AstTrain *train, LocId loc)
          get_int(&q, "steps", 1, &r->steps) && get_int(&q, "seed", 0, &seed) &&
          get_int(&q, "accumulate", 1, &r->accumulate) && get_bool(&q, "shuffle", &r->shuffle) &&
          get_string(&q, "params", &r->params) && get_string(&q, "load", &r->load) &&
-         get_string(&q, "fresh", &r->fresh) && get_ema(&q) && check_precision(&q) &&
-         get_checkpoint(&q) && get_early_stop(&q);
+         get_string(&q, "fresh", &r->fresh) && get_string(&q, "report", &r->report) &&
+         get_ema(&q) && check_precision(&q) && get_checkpoint(&q) && get_early_stop(&q);
     r->seed = (uint64_t)seed;
     e->accumulate = r->accumulate;
     e->data_failed = ok && train->on && !data_view(e, train->on, e->main->scope, &r->on);

@@ -101,6 +101,7 @@ typedef struct {
     const char *params; /* glob, or NULL for all */
     const char *load, *fresh;
     VEC(PartLoad) part_loads;
+    const char *report; /* the page that a run writes, or NULL */
     const char *checkpoint_path; /* NULL: ./NAME.safetensors */
     int64_t checkpoint_steps, checkpoint_epochs;
     const char *early_stop_metric;
