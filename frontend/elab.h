@@ -146,7 +146,7 @@ struct Module {
 /* ---- Functions and layers ---- */
 
 typedef struct Builtin Builtin;
-typedef enum { GRAD_ONLY, GRAD_VALUE, GRAD_HESSIAN } GradMode;
+typedef enum { GRAD_ONLY, GRAD_VALUE, GRAD_HESSIAN, GRAD_ALONG } GradMode;
 typedef enum { FN_USER, FN_BUILTIN, FN_OP, FN_GRAD, FN_PARTIAL } FnKind;
 struct Fn {
     FnKind kind;

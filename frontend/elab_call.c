@@ -323,14 +323,60 @@ static Val hessian(Elab *e, NodeId y, NodeId x, LocId loc)
         b_reshape(e->g, n == 1 ? rows[0] : b_concat(e->g, rows, (uint32_t)n, 0), &both));
 }
 
+static NodeId sum_of_products(Elab *e, NodeId x, NodeId y)
+{
+    int64_t axes[MAX_RANK];
+    uint32_t rank = graph_shape(e->g, x)->rank;
+    for (uint32_t i = 0; i < rank; i++)
+        axes[i] = i;
+    NodeId product = b_mul(e->g, x, y);
+    return rank ? b_reduce(e->g, OP_reduce_sum, product, axes, rank, false) : product;
+}
+
+/* The derivative of y along `direction` of x. The gradient of sum(y*u) by x is u times the
+ * Jacobian, so it is linear in u, and the gradient of its product with the direction by u is the
+ * Jacobian times the direction: two reverse passes, and no rule of an operation for forward mode.
+ * What u is does not matter; it is a variable of its own. */
+static Val derivative_along(Elab *e, NodeId y, NodeId x, const Arg *direction, LocId loc)
+{
+    Dtype t = graph_dtype(e->g, y);
+    Shape shape = *graph_shape(e->g, x), joined;
+    if (!dtype_is_float(t)) {
+        report_kind(e, loc, "a function with a result of floats", val_node(y));
+        return val_error();
+    }
+    NodeId v = val_to_node(e, val_deref(e, direction->val), graph_dtype(e->g, x), direction->loc);
+    if (v == NODE_NONE)
+        return val_error();
+    if (!shape_join(graph_shape(e->g, v), &shape, &joined) || !shape_equal(&joined, &shape)) {
+        diag_report(e->cx, DIAG_E0312, loc_here(e, direction->loc),
+                    "the direction of a derivative by %s is %s", shape_text(e->a, &shape),
+                    shape_text(e->a, graph_shape(e->g, v)));
+        return val_error();
+    }
+    v = node_broadcast(e, v, &shape);
+    NodeId u = b_like(e->g, y, 0);
+    AttrValue site = attr_i(e->var_sites++);
+    u = graph_emit(e->g, OP_var, &u, 1, &site, 1);
+    NodeId back = u == NODE_NONE ? u : emit_grad(e, sum_of_products(e, y, u), x);
+    return back == NODE_NONE ? val_error() : val_node(emit_grad(e, sum_of_products(e, back, v), u));
+}
+
 static Val call_grad(Elab *e, Fn *f, const Args *args, LocId loc)
 {
     Args own = { arena_new_array(e->a, Arg, args->n + 1), args->n };
     NodeId x = NODE_NONE;
     for (uint32_t i = 0; i < args->n; i++)
         own.at[i] = args->at[i];
+    const Arg *direction = f->mode == GRAD_ALONG && args->n ? &args->at[args->n - 1] : NULL;
+    if (f->mode == GRAD_ALONG && (!direction || direction->name)) {
+        diag_report(e->cx, DIAG_E0404, loc_here(e, loc),
+                    "a derivative by `jvp` takes its direction as the last argument");
+        return val_error();
+    }
+    own.n -= direction != NULL;
     if (f->wrt) {
-        int64_t at = grad_position(e, f, args, loc);
+        int64_t at = grad_position(e, f, &own, loc);
         if (at < 0)
             return val_error();
         set_loc(e, own.at[at].loc);
@@ -357,6 +403,8 @@ static Val call_grad(Elab *e, Fn *f, const Args *args, LocId loc)
         return val_error();
     if (f->mode == GRAD_HESSIAN)
         return hessian(e, y, x, loc);
+    if (f->mode == GRAD_ALONG)
+        return derivative_along(e, y, x, direction, loc);
     Val g = val_node(emit_grad(e, y, x));
     return f->mode == GRAD_VALUE ? val_tuple(e, (Val[]){ val_node(y), g }, 2) : g;
 }

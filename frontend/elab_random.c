@@ -175,7 +175,7 @@ static Val call_as_logits(BuiltinCall *q)
 
 static Val call_jvp(BuiltinCall *q)
 {
-    return unsupported(q->e, q->loc, "`jvp`");
+    return derive(q, GRAD_ALONG);
 }
 
 const Builtin mark_builtins[] = {

@@ -69,4 +69,32 @@ printf '%s\n' 'y [2, 2]' '1 2' '4 5' 'places [2, 5]' '0 0 1 1 1' '1 2 0 1 2' | c
     fail "wrong results of a size that the data tell"
 expect 0 '' "$DLRUN" infer some.dl -i six.npy --json
 [ "$(grep -c '"value"' out)" = 14 ] || fail "counts are values too: $(cat out)"
+
+# Derivatives along a direction, against what they are by hand.
+cat >jvp.dl <<'END'
+fn f(x: f32[3]) -> f32[2] { stack(x[0]*x[1] + sin(x[2]), x[0]^2*x[2], axis=0) }
+fn g(x: f32) -> f32 { exp(2*x) }
+fn slope(x: f32) -> f32 { jvp(g, wrt=x)(x, 1) }
+model Along {
+  param w: f32[3, 4] = normal
+  fn run(x: f32[B, 3]) -> f32[B, 4] { tanh(x @ w) }
+  export fn vector(x: f32[3], d: f32[3]) -> f32[2] {
+    jvp(f, wrt=x)(x, d) - stack(d[0]*x[1] + x[0]*d[1] + cos(x[2])*d[2], 2*x[0]*d[0]*x[2] + x[0]^2*d[2], axis=0)
+  }
+  export fn twice(x: f32) -> f32[3] {
+    stack(slope(x)/g(x) - 2, jvp(slope, wrt=x)(x, 1)/g(x) - 4, grad(slope, wrt=x)(x)/g(x) - 4, axis=0)
+  }
+  export fn batch(x: f32[B, 3], d: f32[B, 3]) -> f32[B, 4] { jvp(run, wrt=x)(x, d) - (1 - run(x)^2)*(d @ w) }
+  export fn weights(x: f32[B, 3]) -> f32[B, 4] { jvp(run, wrt="w")(x, 1) - (1 - run(x)^2)*sum(x, axis=-1, keep=true) }
+}
+END
+for entry in vector twice batch weights; do
+    expect 0 "^$entry" "$DLRUN" infer jvp.dl --entries $entry --random --seed 3
+    sed '1,/^'$entry'/d' out | tr ' ' '\n' | awk '$1 > 1e-5 || $1 < -1e-5 || $1 != $1 + 0 { exit 1 }' ||
+        fail "jvp: $entry"
+done
+sed -i 's/jvp(run, wrt=x)(x, d)/jvp(run, wrt=x)(x, ones(2))/' jvp.dl
+expect 1 'E0312.*the direction' "$DLCC" check jvp.dl
+sed -i 's/jvp(run, wrt=x)(x, ones(2))/jvp(run, wrt=x)(x=x)/' jvp.dl
+expect 1 'E0404.*direction' "$DLCC" check jvp.dl
 echo ok
