@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Every example as an ONNX file: written whole or not at all, right by the ONNX checker, with the
-# numbers of `dlrun infer` in ONNX Runtime. The last two need Python with onnx and onnxruntime
-# (ONNX_PYTHON, or python3 on PATH) and are skipped by name without.
+# Every example as an ONNX file: written whole or not at all, with the same numbers when the file is
+# imported again; right by the ONNX checker, and with those numbers in ONNX Runtime. The last two
+# need Python with onnx and onnxruntime (ONNX_PYTHON, or python3 on PATH) and are skipped by name
+# without.
 . "$(dirname "$(readlink -f "$0")")/../tools/examples.sh"
 PYTHON=${ONNX_PYTHON:-python3}
 here=$root/tests/onnx
@@ -29,6 +30,36 @@ exported() {
     [ -s "$name.onnx" ] || { wrong "no $name.onnx"; return; }
     models+=("$name")
     printf '%s\n' "$file" --entries "$entry" "$@" >"$name.words"
+}
+
+# floats FILE.npy: its elements, of 4 bytes behind a header of 128.
+floats() { od -A n -v -w4 -t f4 -j 128 "$1"; }
+
+# same A.npy B.npy: one header, and elements with |a - b| <= 1e-5 + 1e-4 |b|.
+same() {
+    [ -s "$1" ] && [ -s "$2" ] && cmp -s -n 128 "$1" "$2" &&
+        paste <(floats "$1") <(floats "$2") | awk '
+            { d = $1 - $2; b = $2 < 0 ? -$2 : $2; if (d < 0) d = -d; n++ }
+            !(d <= 1e-5 + 1e-4 * b) { bad++ }
+            END { exit !n || bad }'
+}
+
+# All models noted: the file again, by dlrun, on the inputs that the model has with --random, or
+# those in NAME.given.
+there_and_back() {
+    local name words inputs x
+    for name in "${models[@]}"; do
+        mapfile -t words <"$name.words"
+        inputs=(--random --seed 5)
+        for x in "$name.given"/*.npy; do
+            [ -e "$x" ] || continue
+            [ "${inputs[0]}" = --random ] && inputs=()
+            inputs+=(-i "$(basename "$x" .npy)=$x")
+        done
+        "$DLRUN" infer "${words[@]}" "${inputs[@]}" -o there.npy >out 2>&1 || wrong "$name: dlrun"
+        "$DLRUN" infer "$name.onnx" "${inputs[@]}" -o back.npy >out 2>&1 || wrong "$name: back"
+        same back.npy there.npy || wrong "$name: other numbers when it is imported"
+    done
 }
 
 # All models noted: through the checker, inputs drawn, run by dlrun and by ONNX Runtime.
@@ -75,6 +106,18 @@ else
     echo "skipped by name: mlp lenet regularized resnet gan (no dataset-fashion-mnist)"
 fi
 
+# The inputs of `closed`: one example alone has no solution.
+cat >given.dl <<'END'
+model Given {
+  export fn x() -> f32[4, 2] { f32([[60, 2], [75, 9], [210, 25], [80, 19]]) }
+  export fn y() -> f32[4] { f32([880, 820, 1090, 690]) }
+}
+END
+mkdir house-closed.given
+for name in x y; do
+    "$DLRUN" infer given.dl --entries $name -o house-closed.given/$name.npy >out 2>&1 || wrong given
+done
+there_and_back
 have_python && compare_all
 
 # A model without a function to export; several; none of that name; no weights; other weights.
