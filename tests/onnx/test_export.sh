@@ -131,6 +131,13 @@ expect 3 'E0811|E0905' "$DLCC" "$root/examples/xor.dl" -w xor.safetensors -o now
 cmp verb.onnx xor-logit.onnx || wrong "the verb and the suffix differ"
 expect 2 'where to' "$DLCC" export "$root/examples/xor.dl" -o verb.so
 
+# A file that cannot be finished is not begun: at most one KiB may be written.
+"$DLCC" "$root/examples/house.dl" -w house.safetensors --entries closed -q -o old.onnx
+cp old.onnx kept.onnx
+expect 3 'E0811' bash -c "ulimit -f 1; exec '$DLCC' '$root/examples/house.dl' -w house.safetensors \
+    --entries closed -o old.onnx"
+cmp -s old.onnx kept.onnx || wrong "a failed export changed the old file"
+
 # What ONNX cannot say is listed, all of it, and nothing is written.
 cat >unsaid.dl <<'END'
 model Unsaid {

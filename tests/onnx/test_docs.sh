@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# What docs/onnx.md shows: its files are written and its commands run in order.
+set -u
+[ -x "${DLCC:-}" ] || { echo "no dlcc"; exit 77; }
+root=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+export DLCC_CACHE=$work/cache
+PATH=$(dirname "$DLCC"):$PATH
+
+# A block of code begins with its file's name in a comment; blocks of sh follow one another.
+awk '
+    /^```/ && !inside { inside = 1; file = substr($0, 4) == "sh" ? "commands.sh" : ""; next }
+    /^```/ { inside = 0; next }
+    inside && file == "" { match($0, /[a-z0-9_]+\.[a-z]+/); file = substr($0, RSTART, RLENGTH) }
+    inside { print >> file }
+' "$root/docs/onnx.md"
+[ -s commands.sh ] && [ -s side.dl ] || { echo "the page has no commands, or no side.dl"; exit 1; }
+bash -eu commands.sh >log 2>&1 || { echo "a command of the page failed:"; cat log; exit 1; }
+for f in side.onnx again.dl again.safetensors; do
+    [ -s $f ] || { echo "no $f was written"; cat log; exit 1; }
+done
+grep -q 'linear_0_Gemm' again.dl || { echo "nodes are not named after their layers"; cat again.dl; exit 1; }
+echo ok
