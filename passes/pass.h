@@ -18,6 +18,8 @@ enum {
     FACT_PLANNED = 1 << 5,   /* offsets and peaks are set */
 };
 
+/* Softmax and log-softmax written in steps become the operations. See raise.c. */
+bool pass_raise(Unit *u);
 /* Resolves `grad` nodes: each becomes ordinary nodes that compute the derivative. See autodiff.c.
  */
 bool pass_autodiff(Unit *u);

@@ -17,6 +17,7 @@ typedef struct {
 
 /* Read top to bottom. */
 static const PassRow passes[] = {
+    { "raise", pass_raise, 0, 0 },
     { "autodiff", pass_autodiff, 0, FACT_NO_GRAD },
     { "expand", pass_expand, FACT_NO_GRAD, FACT_PRIMITIVE },
     { "simplify", pass_simplify, FACT_NO_GRAD | FACT_PRIMITIVE, FACT_SIMPLE },
