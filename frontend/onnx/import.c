@@ -250,7 +250,7 @@ static bool walk(Import *im)
     im->e->g = im->g;
     im->scope = scope_new(im->e, NULL);
     im->names = arena_make(im->a, Names);
-    im->lines.n = im->refusals.n = im->taken.n = im->inputs.n = im->outputs.n = 0;
+    im->constant.n = im->lines.n = im->refusals.n = im->taken.n = im->inputs.n = im->outputs.n = 0;
     im->again = im->stopped = false;
     if (!import_inputs(im) || !import_initializers(im))
         return false;

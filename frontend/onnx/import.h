@@ -182,6 +182,7 @@ struct Import {
     VEC(const char *) taken;   /* identifiers */
     VEC(OnnxValue *) inputs, outputs;
     uint8_t *fixed;            /* graph inputs taken by their values */
+    VEC(uint8_t) constant;     /* by node of g: follows from constants; import_known.c */
     const char *batch;         /* the name of the batch dim, or NULL */
     const char *batch_ident;   /* and in the text */
     int64_t batch_max;
@@ -211,6 +212,9 @@ const char *import_string(Arena *a, const char *s); /* s as it stands in a strin
 bool import_eval(Import *im, OnnxNode *q, const char *text, Val *out_parts, uint32_t n);
 /* The value as text, declared when need be. */
 const char *value_expression(OnnxNode *q, OnnxValue *v, bool as_state);
+/* The elements of a small tensor of the scratch graph that depends on nothing from outside; NULL:
+ * they are not known. */
+const void *import_evaluate(Import *im, NodeId id);
 bool value_elements(Import *im, const OnnxValue *v, OnnxTensor *out);
 const char *value_literal(Import *im, const OnnxTensor *t, uint32_t max); /* NULL: longer */
 /* Gives a weight or known value its node: folded, or standing as an input does. */

@@ -139,7 +139,7 @@ static bool constant_elements(Import *im, NodeId id, OnnxTensor *out)
     }
     double unused;
     if (n && !b_is_splat(im->g, id, &unused))
-        return false;
+        return (out->data = import_evaluate(im, id)) != NULL;
     char *bytes = arena_alloc(im->a, (size_t)n * size + 1);
     while (n && graph_node(im->g, root)->op != OP_constant)
         root = graph_operand(im->g, root, 0);

@@ -173,7 +173,9 @@ bool map_resize(OnnxNode *q)
     if (crop) {
         uint32_t n;
         const double *roi;
-        if (!has_elements(q, 1) || !node_numbers(q, 1, &n, &roi) || n != 2 * z.n)
+        if (has_elements(q, 1) && !node_numbers(q, 1, &n, &roi))
+            return false;
+        if (!has_elements(q, 1) || n != 2 * z.n)
             return node_wrong(q, "roi needs two numbers an axis");
         memcpy(z.roi, roi, n * sizeof *roi);
     }
