@@ -67,6 +67,7 @@ static bool load_unit(Engine *e, const FrontendOptions *fo)
     const char *list = option_value(&e->run->options, OPT_ENTRIES, NULL);
     if (list && !(e->entries = entries_add(e->run, e->unit, list)))
         return false;
+    engine_find_rates(e);
     return pipeline_run(e->unit, &p, NULL) && !cx->errors;
 }
 

@@ -43,6 +43,7 @@ struct Engine {
     double load_seconds; /* reading, elaborating, passes */
     char program[20];    /* hash of what the model computes, in eval mode, before any pass */
     char steps[20];      /* the same of the training steps */
+    Graph **rates; /* by entry: what computes its learning rate, or NULL */
     VEC(EngineData) data;
     VEC(EngineKnown) known;
     const char *entries;        /* what --entries names; vjp:y:x as the name of its entry */
@@ -90,6 +91,13 @@ bool library_map(Engine *e);
 void library_unmap(Engine *e);
 /* The weights in the library as a file, or false. */
 bool library_weights(const Engine *e, DlrtIo *out_io);
+
+/* ---- rate.c ---- */
+
+/* Copies what computes the learning rates, before the passes change it. */
+void engine_find_rates(Engine *e);
+/* The learning rate of an entry's step at this clock; NaN where it has none. */
+double engine_rate(const Engine *e, uint32_t entry, const DlrtClock *clock);
 
 /* ---- data.c ---- */
 

@@ -27,6 +27,8 @@ typedef struct {
     bool json, quiet, verbose;
     double saved_at; /* seconds */
     bool unsaved;    /* the last save failed */
+    DlrtClock clock; /* as the latest step saw it */
+    uint32_t entry;  /* that step's */
     double loss;     /* mean of the last round */
     double first_loss;
 } Train;

@@ -104,8 +104,15 @@ static bool save_is_due(const Train *t, bool round_ended, bool epoch_ended)
 
 /* ---- Talk ---- */
 
+static double latest_rate(const Train *t)
+{
+    return engine_rate(t->engine, t->entry, &t->clock);
+}
+
 static void show_progress(Train *t, const Losses *l)
 {
+    if (!host_progress_due(&t->progress, host_clock()))
+        return;
     const EvalMetric *m = t->eval.metrics.n ? &t->eval.metrics.at[0] : NULL;
     int64_t in_epoch = t->per_epoch && t->round == t->per_epoch ? done(t) % t->per_epoch : 0;
     bool epochs = t->per_epoch && t->round == t->per_epoch;
@@ -115,7 +122,7 @@ static void show_progress(Train *t, const Losses *l)
                      .steps_left = t->steps - done(t),
                      .loss = l->latest,
                      .loss_average = losses_mean(l),
-                     .lr = NAN,
+                     .lr = latest_rate(t),
                      .items_per_step = (double)t->batch,
                      .flop_per_step = t->flops,
                      .metric = m && !isnan(m->value) ? m->name : NULL,
@@ -139,6 +146,15 @@ static const char *losses_text(Train *t, const Losses *l)
     return text;
 }
 
+static const char *rate_text(const Train *t)
+{
+    char number[HOST_NUMBER_SIZE];
+    double rate = latest_rate(t);
+    return isnan(rate) ? ""
+                       : arena_printf(t->engine->run->arena, "  lr %s",
+                                      host_format_value(number, rate));
+}
+
 /* A line for each round, but not more than some twenty for a run that is over in no time. */
 static bool line_is_due(const Train *t, double last_line)
 {
@@ -159,9 +175,9 @@ static void say_round(Train *t, const Losses *l, double *last_line)
     if (!line_is_due(t, *last_line))
         return;
     *last_line = host_clock();
-    host_progress_say(&t->progress, "%s %-4lld%s%s", epochs ? "epoch" : "step",
+    host_progress_say(&t->progress, "%s %-4lld%s%s%s", epochs ? "epoch" : "step",
                       (long long)(epochs ? epoch_number(t) : done(t)), losses_text(t, l),
-                      eval_text(&t->eval));
+                      eval_text(&t->eval), rate_text(t));
 }
 
 static void say_first(Train *t)
@@ -251,6 +267,9 @@ static bool one_step(Train *t, Losses *l)
     int rc = dlrt_step(cx, batch.count, (const void *const *)batch.inputs, &loss);
     if (rc)
         return fail_step(t, rc, batch.count, (const void *const *)batch.inputs);
+    t->clock = cx->clock;
+    t->clock.step -= 1;
+    t->entry = m->updates[update].entry;
     if (t->loader) {
         cx->data_cursor += (uint64_t)batch.count;
         if (cx->data_cursor >= (uint64_t)(t->per_epoch * t->batch)) {
@@ -270,8 +289,8 @@ static void say_step(Train *t, const Losses *l, double start)
 {
     int64_t every = t->verbose || t->steps <= 200 ? 1 : t->steps / 200;
     if (t->json && done(t) % every == 0)
-        host_event_step(stdout, done(t), epoch_number(t), (float)l->latest, NAN,
-                        host_clock() - start);
+        host_event_step(stdout, done(t), epoch_number(t), (float)l->latest,
+                        (float)latest_rate(t), host_clock() - start);
 }
 
 static TrainEnd finish(Train *t, TrainEnd end)

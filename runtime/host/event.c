@@ -131,7 +131,10 @@ bool host_event_step(FILE *out, int64_t step, int64_t epoch, float loss, float l
     HostEvent e;
     begin_at(&e, out, "step", step, epoch);
     host_event_float(&e, "loss", loss);
-    host_event_float(&e, "lr", lr);
+    if (isnan(lr))
+        host_event_string(&e, "lr", NULL);
+    else
+        host_event_float(&e, "lr", lr);
     host_event_double(&e, "seconds", seconds);
     return host_event_end(&e);
 }

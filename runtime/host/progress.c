@@ -138,13 +138,17 @@ void host_progress_text(const HostStatus *status, double steps_per_second, bool 
 
 /* ---- Drawing ---- */
 
+bool host_progress_due(HostProgress *progress, double now)
+{
+    double interval = progress->terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL;
+    progress->calls++;
+    return !progress->quiet && now - progress->shown >= interval;
+}
+
 void host_progress_update(HostProgress *progress, const HostStatus *status, double now)
 {
     HostProgress *p = progress;
-    p->calls++;
     double passed = now - p->shown;
-    if (p->quiet || passed < (p->terminal ? TERMINAL_INTERVAL : PLAIN_INTERVAL))
-        return;
     /* Smoothed over about a second of drawings, so that the ETA does not flicker. */
     double rate = (double)p->calls / passed;
     double keep = p->steps_per_second > 0 ? exp(-passed) : 0;

@@ -35,12 +35,15 @@ typedef struct {
     int columns;
     double shown;         /* seconds on the caller's clock: the last drawing, or the start */
     double steps_per_second; /* smoothed; 0: not known yet */
-    int64_t calls;        /* updates since `shown` */
+    int64_t calls;        /* steps since `shown` */
     bool drawn;           /* the line stands on the terminal */
 } HostProgress;
 /* `out` is asked whether it is a terminal and how wide. */
 void host_progress_start(HostProgress *progress, FILE *out, bool quiet, double now);
-/* Call after every step; mostly returns at once. `now` in seconds on any monotonic clock. */
+/* Call after every step: whether it is time to draw, so that what is drawn need not be computed for
+ * every step. `now` in seconds on any monotonic clock. */
+bool host_progress_due(HostProgress *progress, double now);
+/* Draws; call when it is due. */
 void host_progress_update(HostProgress *progress, const HostStatus *status, double now);
 /* Erases the redrawn line, so that something else can be printed; the next update draws it again.
  */
@@ -73,7 +76,8 @@ void host_event_string(HostEvent *event, const char *key, const char *value);
 /* Writes the line and flushes. False when it could not be written (a closed pipe, a full disk). */
 bool host_event_end(HostEvent *event);
 
-/* The events of a training run, so that their keys stand in one place. */
+/* The events of a training run, so that their keys stand in one place. A learning rate of NaN is
+ * not known: null. */
 bool host_event_step(FILE *out, int64_t step, int64_t epoch, float loss, float lr, double seconds);
 bool host_event_metric(FILE *out, int64_t step, int64_t epoch, const char *name, double value);
 bool host_event_save(FILE *out, int64_t step, int64_t epoch, const char *path);

@@ -114,7 +114,8 @@ static void plain_pace(void **state)
     /* 10 steps a second for 35 s: a line at 10, 20 and 30 s */
     for (int i = 1; i <= 350; i++) {
         st.step = i;
-        host_progress_update(&p, &st, 100 + 0.1 * i + 1e-6);
+        if (host_progress_due(&p, 100 + 0.1 * i + 1e-6))
+            host_progress_update(&p, &st, 100 + 0.1 * i + 1e-6);
     }
     host_progress_say(&p, "epoch %d", 1);
     assert_int_equal(lines_in(f, text, sizeof text), 4);
@@ -137,7 +138,8 @@ static void terminal_pace(void **state)
     p.terminal = true;
     p.columns = 80;
     for (int i = 1; i <= 1000; i++)
-        host_progress_update(&p, &st, 0.001 * i);
+        if (host_progress_due(&p, 0.001 * i))
+            host_progress_update(&p, &st, 0.001 * i);
     host_progress_say(&p, "done");
     lines_in(f, text, sizeof text);
     int drawn = 0;
@@ -148,7 +150,7 @@ static void terminal_pace(void **state)
     fclose(f);
     f = tmpfile();
     host_progress_start(&p, f, true, 0);
-    host_progress_update(&p, &st, 1000);
+    assert_false(host_progress_due(&p, 1000));
     host_progress_say(&p, "done");
     lines_in(f, text, sizeof text);
     assert_string_equal(text, "");
@@ -161,6 +163,7 @@ static void events(void **state)
     FILE *f = tmpfile();
     char text[4000];
     assert_true(host_event_step(f, 12, 1, 0.1f, 1e-3f, 0.1));
+    assert_true(host_event_step(f, 13, 1, 0.1f, NAN, 0.1));
     assert_true(host_event_metric(f, 12, 1, "accuracy", 1. / 3));
     assert_true(host_event_save(f, 12, 1, "a \"b\"\\\n\x01\xff\xc3\xa9\xed\xa0\x80.st"));
     assert_true(host_event_diagnostic(f, "E0907", "error", NULL));
@@ -176,6 +179,8 @@ static void events(void **state)
         text,
         "{\"v\":1,\"event\":\"step\",\"step\":12,\"epoch\":1,\"loss\":0.100000001,"
         "\"lr\":0.00100000005,\"seconds\":0.10000000000000001}\n"
+        "{\"v\":1,\"event\":\"step\",\"step\":13,\"epoch\":1,\"loss\":0.100000001,"
+        "\"lr\":null,\"seconds\":0.10000000000000001}\n"
         "{\"v\":1,\"event\":\"metric\",\"step\":12,\"epoch\":1,\"name\":\"accuracy\","
         "\"value\":0.33333333333333331}\n"
         "{\"v\":1,\"event\":\"save\",\"step\":12,\"epoch\":1,\"path\":\"a \\\"b\\\""

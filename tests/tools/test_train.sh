@@ -38,6 +38,20 @@ expect 6 '"event":"diagnostic".*"E0906"' "$DLRUN" train line.dl --json -q --requ
 tail -n 1 out | grep -q '"event":"end".*"exit":6' || fail "the end is not the last event"
 grep -v '^{"v":1,"event":"[a-z]*".*}$' out && fail "a line that is no event"
 
+# The learning rate of each step: warmed up over two, then half a cosine down; null where an
+# optimizer has none.
+sed 's/sgd(lr=0.1, momentum=0.5)/adam(lr=cosine(0.1, warmup=2))/; s/steps = 600/steps = 8/' \
+    line.dl >rate.dl
+expect 0 '^epoch 8 .*  lr 6\.7e-3$' "$DLRUN" train rate.dl --fresh
+expect 0 '' "$DLRUN" train rate.dl --fresh --json -q
+[ "$(grep -o '"lr":[^,]*' out | head -n 3 | tr '\n' ' ')" = '"lr":0.0500000007 "lr":0.100000001 "lr":0.100000001 ' ] ||
+    fail "other rates"
+{
+    echo 'optimizer fixed(speed: f32) { fn (p: f32[...], g: f32[...]) -> f32[...] { p - speed*g } }'
+    sed 's/sgd(lr=0.1, momentum=0.5)/fixed(0.1)/; s/steps = 600/steps = 8/' line.dl
+} >fixed.dl
+expect 0 '"lr":null' "$DLRUN" train fixed.dl --fresh --json -q
+
 # The same bits at any number of threads, and from run to run.
 net_model 'epochs = 30'
 for threads in 1 3; do
