@@ -141,12 +141,8 @@ static bool is_wanted(Engine *e, uint32_t number)
 
 int verb_bench(Run *r)
 {
-    const char *path = run_file(r, 1);
-    if (!path)
-        return EXIT_USAGE;
-    FrontendOptions fo = run_frontend_options(r);
     Engine e;
-    int code = engine_open(r, path, &fo, &e);
+    int code = engine_open_named(r, &e);
     if (!code) {
         bool ok = !dlrt_set(e.cx, "lr", 0), any = false;
         for (uint32_t i = 0; ok && i < e.model->entry_count; i++)

@@ -162,6 +162,14 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
     return code ? code : EXIT_INTERNAL;
 }
 
+int engine_open_named(Run *r, Engine *out)
+{
+    const char *path = run_file(r, 1);
+    FrontendOptions fo = run_frontend_options(r);
+    *out = (Engine){ .run = r };
+    return path ? engine_open(r, path, &fo, out) : EXIT_USAGE;
+}
+
 void engine_close(Engine *e)
 {
     for (uint32_t i = 0; i < e->rests.n; i++)

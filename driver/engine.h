@@ -54,6 +54,9 @@ struct Engine {
  * from the seed. Options as in `fo`, which is completed here. An exit code: 0, or what the
  * diagnostics, printed already, lead to. */
 int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *out);
+/* The same of the file named after the verb, with the options of the command line. After a failure
+ * too `out` may be closed. */
+int engine_open_named(Run *r, Engine *out);
 void engine_close(Engine *e);
 
 /* ./NAME.safetensors, or where the recipe says. */

@@ -258,18 +258,14 @@ static bool print_values(Run *r, const Eval *v)
 
 int verb_eval(Run *r)
 {
-    const char *path = run_file(r, 1);
-    if (!path)
-        return EXIT_USAGE;
-    FrontendOptions fo = run_frontend_options(r);
     Engine e;
     Eval v = { 0 };
-    int code = engine_open(r, path, &fo, &e);
+    int code = engine_open_named(r, &e);
     if (!code) {
         bool ok = e.library || e.unit->recipe.present;
         if (!ok)
             diag_report(r->cx, DIAG_E0419, 0, "%s has no `train` block for %s, and so no metrics",
-                        path, e.unit->name);
+                        e.path, e.unit->name);
         ok = ok && (e.library ? library_metrics(&e, &v) : eval_open(&e, true, &v)) &&
              require_parse(r, &v) && checkpoint_load_weights(&e, NULL) &&
              (e.library ? library_eval(&v) : eval_run(&v)) && print_values(r, &v);

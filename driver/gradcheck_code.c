@@ -86,14 +86,6 @@ static bool make_steps(GradCode *c, const char *path)
     return steps.n > 0;
 }
 
-static const DlrtEntry *find_entry(const DlrtModel *m, const char *name)
-{
-    for (uint32_t i = 0; i < m->entry_count; i++)
-        if (!strcmp(m->entries[i].name, name))
-            return &m->entries[i];
-    return NULL;
-}
-
 static bool make_context(GradCode *c)
 {
     const DlrtModel *m = session_model(c->session);
@@ -105,8 +97,8 @@ static bool make_context(GradCode *c)
         return fail(c, 0, dlrt_error(rc));
     dlrt_set_threads(c->cx, (int)threads, NULL, NULL);
     for (uint32_t i = 0; i < c->steps.n; i++) {
-        c->steps.at[i].loss = find_entry(m, arena_printf(c->run->arena, "loss_%u", i));
-        c->steps.at[i].slope = find_entry(m, arena_printf(c->run->arena, "slope_%u", i));
+        c->steps.at[i].loss = &m->entries[2 * i];
+        c->steps.at[i].slope = &m->entries[2 * i + 1];
     }
     return true;
 }

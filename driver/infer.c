@@ -114,13 +114,9 @@ static bool run(Infer *q)
 
 int verb_infer(Run *r)
 {
-    const char *path = run_file(r, 1);
-    if (!path)
-        return EXIT_USAGE;
-    FrontendOptions fo = run_frontend_options(r);
     Engine e;
     Infer q = { .e = &e };
-    int code = engine_open(r, path, &fo, &e);
+    int code = engine_open_named(r, &e);
     if (!code) {
         run(&q);
         code = run_finish(r);

@@ -226,6 +226,13 @@ NodeId b_reduce(Graph *g, Op op, NodeId x, const int64_t *axes, uint32_t n, bool
     return graph_emit(g, op, &x, 1, attrs, 2);
 }
 
+NodeId b_sum_all(Graph *g, NodeId x)
+{
+    static const int64_t axes[MAX_RANK] = { 0, 1, 2, 3, 4, 5, 6, 7 };
+    uint32_t rank = x == NODE_NONE ? 0 : graph_shape(g, x)->rank;
+    return rank ? b_reduce(g, OP_reduce_sum, x, axes, rank, false) : x;
+}
+
 NodeId b_sum_axis(Graph *g, NodeId x, uint32_t axis)
 {
     return b_reduce(g, OP_reduce_sum, x, &(int64_t){ axis }, 1, true);

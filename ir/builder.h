@@ -46,6 +46,8 @@ NodeId b_concat(Graph *g, const NodeId *x, uint32_t n, uint32_t axis);
 NodeId b_flip(Graph *g, NodeId x, const int64_t *axes, uint32_t n);
 NodeId b_iota(Graph *g, const Shape *shape, uint32_t axis, Dtype dtype);
 NodeId b_reduce(Graph *g, Op op, NodeId x, const int64_t *axes, uint32_t n, bool keep);
+/* Sum over all axes: rank 0. */
+NodeId b_sum_all(Graph *g, NodeId x);
 /* Sum over one axis, kept with extent 1. */
 NodeId b_sum_axis(Graph *g, NodeId x, uint32_t axis);
 /* The run-time product of the given axes of x as a scalar of `dtype`: constant where no dim depends

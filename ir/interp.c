@@ -167,16 +167,6 @@ static void find_last_users(Interp *t, const uint8_t *live)
         t->last_user[g->outputs.at[i].node] = NODE_NONE;
 }
 
-static Value copy_value(Arena *a, const Value *v)
-{
-    Value c = *v;
-    size_t bytes = (size_t)v->count * sizeof *v->f;
-    c.f = arena_alloc(a, bytes);
-    if (bytes)
-        memcpy(c.f, v->f, bytes);
-    return c;
-}
-
 const char *interp_run(Arena *a, Graph *g, const InterpArgs *args, Value *out_values)
 {
     g = interp_prepare(g);
@@ -194,7 +184,7 @@ const char *interp_run(Arena *a, Graph *g, const InterpArgs *args, Value *out_va
         if (live[id] && !(bad = eval_node(&t, id)))
             drop_operands(&t, id);
     for (uint32_t i = 0; i < g->outputs.n && !bad; i++)
-        out_values[i] = copy_value(a, &t.values[g->outputs.at[i].node]);
+        out_values[i] = value_copy(a, &t.values[g->outputs.at[i].node]);
     for (NodeId id = 0; id < g->nodes.n; id++)
         arena_free(t.arenas[id]);
     arena_free(scratch);

@@ -206,13 +206,6 @@ static void place_op(Maker *m)
     place_case(m, def, t, &ranges, result);
 }
 
-static NodeId sum_all(Graph *g, NodeId x)
-{
-    static const int64_t axes[MAX_RANK] = { 0, 1, 2, 3, 4, 5, 6, 7 };
-    uint32_t rank = graph_shape(g, x)->rank;
-    return b_cast(g, rank ? b_reduce(g, OP_reduce_sum, x, axes, rank, false) : x, DT_F64);
-}
-
 /* Outputs: a scalar of all float results, and its derivatives. */
 static void add_gradients(Maker *m)
 {
@@ -220,7 +213,7 @@ static void add_gradients(Maker *m)
     NodeId y = b_const(g, DT_F64, 0);
     for (uint32_t i = 0; i < m->pool.n; i++)
         if (dtype_is_float(graph_dtype(g, m->pool.at[i])))
-            y = b_add(g, y, sum_all(g, b_unary(g, OP_tanh, m->pool.at[i])));
+            y = b_add(g, y, b_cast(g, b_sum_all(g, b_unary(g, OP_tanh, m->pool.at[i])), DT_F64));
     graph_output(g, "y", y, -1);
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         AttrValue index = attr_i(i);

@@ -111,6 +111,16 @@ static int64_t load_int(Dtype t, const char *p)
     return value_wrap(t, v);
 }
 
+Value value_copy(Arena *a, const Value *v)
+{
+    Value c = *v;
+    size_t bytes = (size_t)v->count * (dtype_is_float(v->dtype) ? sizeof *v->f : sizeof *v->i);
+    c.f = arena_alloc(a, bytes);
+    if (bytes)
+        memcpy(c.f, v->f, bytes);
+    return c;
+}
+
 Value value_from_bytes(Arena *a, Dtype dtype, const Shape *shape, const void *bytes)
 {
     Value v = value_new(a, dtype, shape, 0);

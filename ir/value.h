@@ -6,6 +6,8 @@
 
 /* A zeroed value of the given type at run-time batch B. Sizes are those of a checked shape. */
 Value value_new(Arena *a, Dtype dtype, const Shape *shape, int64_t batch);
+/* The same elements in `a`. */
+Value value_copy(Arena *a, const Value *v);
 /* Raw little-endian elements (bool: one byte, 0 or 1) to a value, and back; floats round once, ties
  * to even; integers wrap. */
 Value value_from_bytes(Arena *a, Dtype dtype, const Shape *shape, const void *bytes);

@@ -41,20 +41,6 @@ static bool expand_node(Graph *g, const Graph *old, NodeId id, NodeId *map)
     return true;
 }
 
-static Graph *expand_once(const Graph *old)
-{
-    Arena *a = arena_new();
-    const uint8_t *live = graph_live(a, old);
-    NodeId *map = pass_new_map(a, old->nodes.n);
-    Graph *g = pass_begin(old);
-    bool ok = true;
-    for (NodeId id = 0; ok && id < old->nodes.n; id++)
-        ok = !live[id] || expand_node(g, old, id, map);
-    ok = ok && pass_end(g, old, map);
-    arena_free(a);
-    return ok ? g : NULL;
-}
-
 bool pass_expand(Unit *u)
 {
     for (uint32_t i = 0; i < u->entries.n; i++) {
@@ -62,7 +48,7 @@ bool pass_expand(Unit *u)
         for (int round = 0; g && has_compound(g); round++) {
             if (round == MAX_ROUNDS)
                 return pass_internal(u, 0, "an expansion contains itself");
-            g = expand_once(g);
+            g = pass_rebuild(g, expand_node);
         }
         if (!g)
             return false;

@@ -24,15 +24,6 @@ typedef struct {
     const char *bad;
 } Check;
 
-static Value copy_value(Arena *a, const Value *v)
-{
-    Value c = *v;
-    c.f = arena_new_array(a, double, (size_t)v->count);
-    if (v->count)
-        memcpy(c.f, v->f, (size_t)v->count * sizeof *c.f);
-    return c;
-}
-
 static double value_at(Check *c, double t)
 {
     double value = NAN;
@@ -152,8 +143,8 @@ const char *gradcheck_function(Arena *a, const GradFunction *f, uint32_t directi
     for (uint32_t p = 0; p < f->n; p++) {
         if (!dtype_is_float(f->at[p].dtype) || f->gradient[p].count != f->at[p].count)
             return "a derivative does not fit its point";
-        c.moved[p] = copy_value(a, &f->at[p]);
-        c.direction[p] = copy_value(a, &f->at[p]);
+        c.moved[p] = value_copy(a, &f->at[p]);
+        c.direction[p] = value_copy(a, &f->at[p]);
     }
     if (!isfinite(out_result->gradient) || !isfinite(f->value))
         out_result->error = INFINITY;

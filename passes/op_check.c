@@ -163,18 +163,11 @@ static const char *check_expand(Case *c, bool *out_expanded)
 
 /* ---- derivatives ---- */
 
-static NodeId sum_all(Graph *g, NodeId x)
-{
-    static const int64_t axes[MAX_RANK] = { 0, 1, 2, 3, 4, 5, 6, 7 };
-    uint32_t rank = graph_shape(g, x)->rank;
-    return rank ? b_reduce(g, OP_reduce_sum, x, axes, rank, false) : x;
-}
-
 /* sum(x * weights), the weights being a new input. */
 static NodeId weighted_sum(Case *c, NodeId x)
 {
     Input in = { .name = "weights", .dtype = graph_dtype(c->g, x), .shape = *graph_shape(c->g, x) };
-    return sum_all(c->g, b_mul(c->g, x, graph_input(c->g, in)));
+    return b_sum_all(c->g, b_mul(c->g, x, graph_input(c->g, in)));
 }
 
 static NodeId input_node(Graph *g, uint32_t index)

@@ -49,6 +49,12 @@ Graph *pass_begin(const Graph *old);
 bool pass_end(Graph *g, const Graph *old, const NodeId *map);
 /* Emits into g a copy of node `id` of old, operands renamed through map; records and returns it. */
 NodeId pass_copy(Graph *g, const Graph *old, NodeId id, NodeId *map);
+/* The whole of that: a graph like old in which `emit` said each live node again, recording in map
+ * what it gave. NULL where emit was false or an output was lost, which is recorded. */
+typedef bool PassNode(Graph *g, const Graph *old, NodeId id, NodeId *map);
+Graph *pass_rebuild(const Graph *old, PassNode *emit);
+/* The same of every entry's graph. */
+bool pass_rebuild_entries(Unit *u, PassNode *emit);
 /* A map of n entries, all NODE_NONE. */
 NodeId *pass_new_map(Arena *a, uint32_t n);
 /* Records an internal error (E0001) of a pass at a place; returns false. */

@@ -34,6 +34,31 @@ NodeId pass_copy(Graph *g, const Graph *old, NodeId id, NodeId *map)
     return map[id] = graph_copy_node(g, old, id, in);
 }
 
+Graph *pass_rebuild(const Graph *old, PassNode *emit)
+{
+    Arena *a = arena_new();
+    const uint8_t *live = graph_live(a, old);
+    NodeId *map = pass_new_map(a, old->nodes.n);
+    Graph *g = pass_begin(old);
+    bool ok = true;
+    for (NodeId id = 0; ok && id < old->nodes.n; id++)
+        ok = !live[id] || emit(g, old, id, map);
+    ok = ok && pass_end(g, old, map);
+    arena_free(a);
+    return ok ? g : NULL;
+}
+
+bool pass_rebuild_entries(Unit *u, PassNode *emit)
+{
+    for (uint32_t i = 0; i < u->entries.n; i++) {
+        Graph *g = pass_rebuild(u->entries.at[i].graph, emit);
+        if (!g)
+            return false;
+        u->entries.at[i].graph = g;
+    }
+    return true;
+}
+
 NodeId *pass_new_map(Arena *a, uint32_t n)
 {
     NodeId *map = arena_new_array(a, NodeId, n);

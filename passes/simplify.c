@@ -109,18 +109,5 @@ static bool simplify_node(Graph *g, const Graph *old, NodeId id, NodeId *map)
 
 bool pass_simplify(Unit *u)
 {
-    Arena *a = arena_new();
-    bool ok = true;
-    for (uint32_t i = 0; i < u->entries.n && ok; i++) {
-        const Graph *old = u->entries.at[i].graph;
-        const uint8_t *live = graph_live(a, old);
-        NodeId *map = pass_new_map(a, old->nodes.n);
-        Graph *g = pass_begin(old);
-        for (NodeId id = 0; ok && id < old->nodes.n; id++)
-            ok = !live[id] || simplify_node(g, old, id, map);
-        ok = ok && pass_end(g, old, map);
-        u->entries.at[i].graph = ok ? g : u->entries.at[i].graph;
-    }
-    arena_free(a);
-    return ok;
+    return pass_rebuild_entries(u, simplify_node);
 }

@@ -107,32 +107,16 @@ static NodeId split_sum(Graph *g, const Graph *old, NodeId n, NodeId *map)
     return map[n] = sum;
 }
 
-static NodeId split_node(Graph *g, const Graph *old, NodeId n, NodeId *map)
+static bool split_node(Graph *g, const Graph *old, NodeId n, NodeId *map)
 {
     switch (graph_node(old, n)->op) {
-    case OP_dot: return split_dot(g, old, n, map);
-    case OP_reduce_sum: return split_sum(g, old, n, map);
-    default: return pass_copy(g, old, n, map);
+    case OP_dot: return split_dot(g, old, n, map) != NODE_NONE;
+    case OP_reduce_sum: return split_sum(g, old, n, map) != NODE_NONE;
+    default: return pass_copy(g, old, n, map) != NODE_NONE;
     }
 }
 
 bool pass_split(Unit *u)
 {
-    for (uint32_t i = 0; i < u->entries.n; i++) {
-        const Graph *old = u->entries.at[i].graph;
-        Arena *a = arena_new();
-        const uint8_t *live = graph_live(a, old);
-        NodeId *map = pass_new_map(a, old->nodes.n);
-        Graph *g = pass_begin(old);
-        bool ok = true;
-        for (NodeId n = 0; n < old->nodes.n && ok; n++)
-            if (live[n])
-                ok = split_node(g, old, n, map) != NODE_NONE;
-        ok = ok && pass_end(g, old, map);
-        arena_free(a);
-        if (!ok)
-            return false;
-        u->entries.at[i].graph = g;
-    }
-    return true;
+    return pass_rebuild_entries(u, split_node);
 }

@@ -26,11 +26,9 @@ static NodeId widen_constant(Graph *g, const Graph *old, NodeId id)
     return c;
 }
 
-static NodeId widen_node(Graph *g, const Graph *old, NodeId id, NodeId *map)
+static bool widen_node(Graph *g, const Graph *old, NodeId id, NodeId *map)
 {
     const Node *n = graph_node(old, id);
-    if (n->op == OP_constant && dtype_is_float((Dtype)n->dtype))
-        return map[id] = widen_constant(g, old, id);
     const AttrList *l = &old->unit->attrs.at[n->attrs];
     Arena *a = arena_new();
     AttrValue *attrs = arena_new_array(a, AttrValue, l->n);
@@ -44,38 +42,28 @@ static NodeId widen_node(Graph *g, const Graph *old, NodeId id, NodeId *map)
     for (uint32_t i = 0; i < n->count; i++)
         in[i] = map[graph_operand(old, id, i)];
     g->loc = n->loc;
-    map[id] = graph_emit(g, (Op)n->op, in, n->count, attrs, n_attrs);
+    if (n->op == OP_input) { /* its dtype is not an attribute */
+        Dtype *t = &g->inputs.at[graph_attr(old, id, "index")->i].dtype;
+        *t = wide(*t);
+    }
+    map[id] = n->op == OP_constant && dtype_is_float((Dtype)n->dtype)
+                  ? widen_constant(g, old, id)
+                  : graph_emit(g, (Op)n->op, in, n->count, attrs, n_attrs);
     arena_free(a);
-    return map[id];
-}
-
-static Graph *widen_graph(const Graph *old)
-{
-    Arena *a = arena_new();
-    const uint8_t *live = graph_live(a, old);
-    NodeId *map = pass_new_map(a, old->nodes.n);
-    Graph *g = pass_begin(old);
-    bool ok = true;
-    for (uint32_t i = 0; i < g->inputs.n; i++)
-        g->inputs.at[i].dtype = wide(g->inputs.at[i].dtype);
-    for (NodeId id = 0; ok && id < old->nodes.n; id++)
-        ok = !live[id] || widen_node(g, old, id, map) != NODE_NONE ||
-             pass_internal(g->unit, graph_node(old, id)->loc, "a `%s` has no form in f64",
-                           op_defs[graph_node(old, id)->op]->name);
-    ok = ok && pass_end(g, old, map);
-    arena_free(a);
-    return ok ? g : NULL;
+    return map[id] != NODE_NONE || pass_internal(g->unit, n->loc, "a `%s` has no form in f64",
+                                                 op_defs[n->op]->name);
 }
 
 bool pass_widen(Unit *u)
 {
     for (uint32_t i = 0; i < u->tensors.n; i++)
         u->tensors.at[i].dtype = wide(u->tensors.at[i].dtype);
-    for (uint32_t i = 0; i < u->entries.n; i++) {
-        Graph *g = widen_graph(u->entries.at[i].graph);
-        if (!g)
-            return false;
-        u->entries.at[i].graph = g;
+    if (!pass_rebuild_entries(u, widen_node))
+        return false;
+    for (uint32_t i = 0; i < u->entries.n; i++) { /* those that nothing reads */
+        Graph *g = u->entries.at[i].graph;
+        for (uint32_t k = 0; k < g->inputs.n; k++)
+            g->inputs.at[k].dtype = wide(g->inputs.at[k].dtype);
     }
     return true;
 }

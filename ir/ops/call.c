@@ -44,11 +44,10 @@ static bool sorts_before(const Value *x, int64_t i, int64_t j, bool descending)
 /* The place of each element: how many sort before it, or are equal and stand before it. */
 static void argsort_ref(Ref *q)
 {
-    int64_t axis = node_int(q->g, q->node, "axis"), at[MAX_RANK] = { 0 }, i = 0, stride = 1;
+    int64_t axis = node_int(q->g, q->node, "axis"), at[MAX_RANK] = { 0 }, i = 0;
     bool descending = node_int(q->g, q->node, "descending");
     const Value *x = q->in;
-    for (uint32_t a = (uint32_t)axis + 1; a < x->rank; a++)
-        stride *= x->dim[a];
+    int64_t stride = index_stride(x, axis);
     if (!x->count)
         return;
     do {

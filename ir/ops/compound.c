@@ -169,11 +169,10 @@ static void log_softmax_grad(Grad *q)
 
 static void row_ref(Ref *q)
 {
-    int64_t axis = node_int(q->g, q->node, "axis"), at[MAX_RANK] = { 0 }, i = 0, stride = 1;
+    int64_t axis = node_int(q->g, q->node, "axis"), at[MAX_RANK] = { 0 }, i = 0;
     bool logarithm = graph_node(q->g, q->node)->op == OP_log_softmax;
     const Value *x = q->in;
-    for (uint32_t a = (uint32_t)axis + 1; a < x->rank; a++)
-        stride *= x->dim[a];
+    int64_t stride = index_stride(x, axis);
     if (!x->count)
         return;
     do {

@@ -167,24 +167,29 @@ NodeId conv_grouped(Graph *g, NodeId x, uint32_t axis, const Conv *c)
     return c->groups > 1 ? conv_split_groups(g, x, axis, c->groups) : x;
 }
 
+NodeId conv_each_group(Graph *g, Op op, const NodeId *in, const AttrValue *attrs, uint32_t n)
+{
+    int64_t groups = attrs[n - 1].i, channels = graph_shape(g, in[0])->dim[1].n / groups,
+            rows = graph_shape(g, in[1])->dim[0].n / groups;
+    AttrValue alone[8];
+    memcpy(alone, attrs, n * sizeof *attrs);
+    alone[n - 1] = attr_i(1);
+    NodeId *parts = arena_new_array(g->unit->arena, NodeId, (size_t)groups);
+    for (int64_t i = 0; i < groups; i++) {
+        NodeId pair[] = { b_slice_axis(g, in[0], 1, i * channels, (i + 1) * channels),
+                          b_slice_axis(g, in[1], 0, i * rows, (i + 1) * rows) };
+        parts[i] = graph_emit(g, op, pair, 2, alone, n);
+    }
+    return b_concat(g, parts, (uint32_t)groups, 1);
+}
+
 /* Three spatial axes in groups would need nine axes of windows: each group by itself then. */
 FOLD(conv_fold)
 {
     FOLD_UNUSED;
-    int64_t groups = attrs[4].i, channels = graph_shape(g, in[1])->dim[1].n,
-            outs = graph_shape(g, in[1])->dim[0].n / groups;
-    if (groups == 1 || shape->rank < 2 + CONV_MAX_SPACE)
-        return NODE_NONE;
-    AttrValue alone[5];
-    memcpy(alone, attrs, sizeof alone);
-    alone[4] = attr_i(1);
-    NodeId *parts = arena_new_array(g->unit->arena, NodeId, (size_t)groups);
-    for (int64_t i = 0; i < groups; i++) {
-        NodeId pair[] = { b_slice_axis(g, in[0], 1, i * channels, (i + 1) * channels),
-                          b_slice_axis(g, in[1], 0, i * outs, (i + 1) * outs) };
-        parts[i] = graph_emit(g, OP_conv, pair, 2, alone, 5);
-    }
-    return b_concat(g, parts, (uint32_t)groups, 1);
+    return attrs[4].i == 1 || shape->rank < 2 + CONV_MAX_SPACE
+               ? NODE_NONE
+               : conv_each_group(g, OP_conv, in, attrs, 5);
 }
 
 static NodeId conv_expand(Graph *g, NodeId node, const NodeId *in)

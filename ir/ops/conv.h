@@ -23,6 +23,9 @@ NodeId conv_dot(Graph *g, NodeId a, NodeId b, const char *la, const char *lb, co
 /* Axis `axis` in two: groups and what is left. conv_grouped: where there are groups. */
 NodeId conv_split_groups(Graph *g, NodeId x, uint32_t axis, int64_t groups);
 NodeId conv_grouped(Graph *g, NodeId x, uint32_t axis, const Conv *c);
+/* `op` with groups, a group at a time and laid side by side: attrs as the op declares them, the
+ * last of the n the groups. */
+NodeId conv_each_group(Graph *g, Op op, const NodeId *in, const AttrValue *attrs, uint32_t n);
 /* [B, C, S...] as padded windows [B, C, P, K, P, K, ...]. */
 NodeId conv_windows(Graph *g, NodeId x, const Conv *c);
 /* The derivative by x, of x's extents c->space: dy [B, O, out...], w [O, C/G, K...]. */

@@ -295,20 +295,9 @@ static NodeId transpose_expand(Graph *g, NodeId node, const NodeId *in)
 FOLD(transpose_fold)
 {
     FOLD_UNUSED;
-    int64_t groups = attrs[5].i;
-    if (groups == 1 || shape->rank < 2 + CONV_MAX_SPACE)
-        return NODE_NONE;
-    AttrValue alone[6];
-    memcpy(alone, attrs, sizeof alone);
-    alone[5] = attr_i(1);
-    int64_t channels = graph_shape(g, in[1])->dim[0].n / groups;
-    NodeId *parts = arena_new_array(g->unit->arena, NodeId, (size_t)groups);
-    for (int64_t i = 0; i < groups; i++) {
-        NodeId pair[] = { b_slice_axis(g, in[0], 1, i * channels, (i + 1) * channels),
-                          b_slice_axis(g, in[1], 0, i * channels, (i + 1) * channels) };
-        parts[i] = graph_emit(g, OP_conv_transpose, pair, 2, alone, 6);
-    }
-    return b_concat(g, parts, (uint32_t)groups, 1);
+    return attrs[5].i == 1 || shape->rank < 2 + CONV_MAX_SPACE
+               ? NODE_NONE
+               : conv_each_group(g, OP_conv_transpose, in, attrs, 6);
 }
 
 /* dx is the convolution of dy at x's places; dw is that of the convolution, dy for its input. */

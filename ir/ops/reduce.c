@@ -331,9 +331,7 @@ static void arg_ref(Ref *q)
     const Value *x = q->in;
     if (!x->count)
         return;
-    int64_t i = 0, stride = 1;
-    for (uint32_t a = (uint32_t)axis + 1; a < x->rank; a++)
-        stride *= x->dim[a];
+    int64_t i = 0, stride = index_stride(x, axis);
     do {
         int64_t o = reduced_offset(x, &axes, at), best = i + (q->out->i[o] - at[axis]) * stride;
         if (beats(x, i, best, greatest))
@@ -412,12 +410,11 @@ static void cumsum_grad(Grad *q)
 
 static void cumsum_ref(Ref *q)
 {
-    int64_t axis = node_int(q->g, q->node, "axis"), at[MAX_RANK] = { 0 }, i = 0, stride = 1;
+    int64_t axis = node_int(q->g, q->node, "axis"), at[MAX_RANK] = { 0 }, i = 0;
     bool exclusive = node_int(q->g, q->node, "exclusive"),
          reverse = node_int(q->g, q->node, "reverse");
     const Value *x = q->in;
-    for (uint32_t a = (uint32_t)axis + 1; a < x->rank; a++)
-        stride *= x->dim[a];
+    int64_t stride = index_stride(x, axis);
     if (!x->count)
         return;
     do {

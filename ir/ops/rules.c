@@ -165,6 +165,14 @@ int64_t index_offset(const Value *v, const int64_t *at)
     return o;
 }
 
+int64_t index_stride(const Value *v, int64_t axis)
+{
+    int64_t stride = 1;
+    for (uint32_t i = (uint32_t)axis + 1; i < v->rank; i++)
+        stride *= v->dim[i];
+    return stride;
+}
+
 void element_copy(Value *out, int64_t to, const Value *x, int64_t from)
 {
     if (dtype_is_float(x->dtype))

@@ -48,6 +48,8 @@ static inline int64_t node_int(const Graph *g, NodeId id, const char *name)
 /* Steps a row-major index; false past the last. Start from zeros, and only where v->count > 0. */
 bool index_next(const Value *v, int64_t *at);
 int64_t index_offset(const Value *v, const int64_t *at);
+/* Elements from one place to the next along an axis. */
+int64_t index_stride(const Value *v, int64_t axis);
 void element_copy(Value *out, int64_t to, const Value *x, int64_t from);
 void element_set(Value *out, int64_t to, double v);
 /* An integer or float element as a double, an integer element as it is. */
