@@ -7,7 +7,8 @@
  *
  *   export.c        the two walks, inputs and outputs    export.def  how each op is said
  *   export_node.c   nodes, constants, names, shapes      export_write.c  the file
- *   export_math.c, export_move.c, export_index.c, export_reduce.c, export_contract.c  the ops */
+ *   export_math.c, export_move.c, export_index.c, export_reduce.c, export_contract.c,
+ *   export_quant.c  the ops */
 #ifndef DLCC_FRONTEND_ONNX_EXPORT_H
 #define DLCC_FRONTEND_ONNX_EXPORT_H
 #include "ir/unit.h"

@@ -57,7 +57,7 @@ void say_ne(Export *x, NodeId id)
 
 /* A float as an integer: 0 for NaN, and what is outside as the nearest one, which ONNX leaves open.
  * The greatest i32 and i64 lie between floats: those are chosen after the cast. */
-static const char *saturated(Export *x, const char *v, Dtype from, Dtype to)
+const char *ex_saturated(Export *x, const char *v, Dtype from, Dtype to)
 {
     int bits = (int)dtype_size(to) * 8 - dtype_is_signed(to);
     bool exact = bits <= (from == DT_F64 ? 53 : 24);
@@ -80,7 +80,7 @@ void say_cast(Export *x, NodeId id)
     Dtype as = dtype_is_float(from) && from != DT_F64 ? DT_F32 : from;
     bool cuts = dtype_is_float(from) && dtype_is_integer(to);
     operands(x, id, cuts ? as : from, in);
-    finish(x, id, cuts ? saturated(x, in[0], as, to) : in[0], cuts ? to : from);
+    finish(x, id, cuts ? ex_saturated(x, in[0], as, to) : in[0], cuts ? to : from);
 }
 
 /* Between integers of one size a cast keeps the bits. */

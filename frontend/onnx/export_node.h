@@ -140,6 +140,8 @@ const char *ex_transpose(Export *x, const char *v, const int64_t *perm, uint32_t
 
 void say_map(Export *x, NodeId id); /* element by element, one node */
 void say_division(Export *x, NodeId id);
+/* v, a float of type `from`, as the nearest integer of type `to`, 0 for NaN. */
+const char *ex_saturated(Export *x, const char *v, Dtype from, Dtype to);
 /* A product, or a quotient, that is the mean of elements is said as such; false: it is not one. */
 bool say_mean(Export *x, NodeId id, bool divided);
 

@@ -106,6 +106,21 @@ else
     echo "skipped by name: mlp lenet regularized resnet gan (no dataset-fashion-mnist)"
 fi
 
+# Quantized: one scale, and one for each channel.
+cat >quant.dl <<'END'
+model Quant {
+  export fn whole(x: f32[B, 3, 4]) -> f32[B, 3, 4] { f32(quantize_linear(x, f32(0.01), u8(99))) }
+  export fn rows(x: f32[B, 3, 4]) -> f32[B, 3, 4] {
+    f32(quantize_linear(x, f32([0.01, 0.02, 0.03]), i8([5, 6, 7]), axis=1))
+  }
+  export fn back(x: u8[B, 3]) -> f32[B, 3] { dequantize_linear(x, f32([0.5, 2, 8]), u8([1, 2, 3]), axis=1) }
+}
+END
+for name in whole rows back; do
+    exported quant.dl $name
+    grep -aq 'quantizeLinear\|QuantizeLinear' quant-$name.onnx || wrong "quant-$name: no QuantizeLinear"
+done
+
 # The inputs of `closed`: one example alone has no solution.
 cat >given.dl <<'END'
 model Given {

@@ -28,8 +28,9 @@ static const struct {
     Op op;
     bool all;
 } unsaid[] = {
-    { OP_random_bits, true }, { OP_qr_q, true }, { OP_qr_r, true },     { OP_and, false },
-    { OP_or, false },         { OP_xor, false }, { OP_bitcast, false }, { OP_scatter, false },
+    { OP_random_bits, true }, { OP_qr_q, true },     { OP_qr_r, true },
+    { OP_and, false },        { OP_or, false },      { OP_xor, false },
+    { OP_bitcast, false },    { OP_scatter, false }, { OP_suppress, true },
 };
 
 typedef struct {
@@ -252,7 +253,7 @@ static void test_there_and_back(void **state)
         bool none = false;
         for (size_t i = 0; i < sizeof unsaid / sizeof *unsaid; i++)
             none |= (int)unsaid[i].op == op && unsaid[i].all;
-        if (!said != none)
+        if (none ? said : all && !said)
             fail_msg("%s: %u of %u cases can be said", op_defs[op]->name, said, n);
     }
 }
