@@ -56,6 +56,21 @@ static void hash_programs(Engine *e)
     snprintf(e->steps, sizeof e->steps, "%016llx", (unsigned long long)steps);
 }
 
+/* What nobody calls while training goes before the passes run, and costs nothing. */
+static void drop_exports(Unit *u)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < u->entries.n; i++) {
+        const Entry *x = &u->entries.at[i];
+        bool wanted = x->kind != ENTRY_EXPORT || is_finish(u, x->name);
+        for (uint32_t k = 0; k < u->recipe.metrics.n && !wanted; k++)
+            wanted = !strcmp(u->recipe.metrics.at[k].entry, x->name);
+        if (wanted)
+            u->entries.at[kept++] = *x;
+    }
+    u->entries.n = kept;
+}
+
 static bool load_unit(Engine *e, const FrontendOptions *fo)
 {
     Compiler *cx = e->run->cx;
@@ -67,6 +82,8 @@ static bool load_unit(Engine *e, const FrontendOptions *fo)
     const char *list = option_value(&e->run->options, OPT_ENTRIES, NULL);
     if (list && !(e->entries = entries_add(e->run, e->unit, list)))
         return false;
+    if (fo->no_exports && !list)
+        drop_exports(e->unit);
     engine_find_rates(e);
     return pipeline_run(e->unit, &p, NULL) && !cx->errors;
 }

@@ -408,8 +408,13 @@ static int train_all(Run *r, Engine *e)
 
 int verb_train(Run *r)
 {
+    const char *path = run_file(r, 1);
+    if (!path)
+        return EXIT_USAGE;
+    FrontendOptions fo = run_frontend_options(r);
+    fo.no_exports = true;
     Engine e;
-    int code = engine_open_named(r, &e);
+    int code = engine_open(r, path, &fo, &e);
     if (!code)
         code = e.library ? library_train(&e) : train_all(r, &e);
     engine_close(&e);

@@ -34,6 +34,7 @@ typedef struct {
     const char *const *entries; /* names of the exports and losses wanted; n_entries 0: all */
     uint32_t n_entries;
     bool no_training; /* leave out step, eval and metrics */
+    bool no_exports;  /* for whoever compiles: exports are checked and not wanted further */
     bool f64;         /* every f32 becomes f64: for gradient checks */
     /* Fields of a source as it is before its stages, as far as the reader of data knows them
      * without reading it whole: the number of fields (at most max), or -1. NULL: nobody knows, and
