@@ -102,14 +102,33 @@ static double dot_cost(const Contract *c)
     return 1.3 * steps + results * TREE_CYCLES + post_cycles(c, -1);
 }
 
+/* The cost with lanes along v, or of the dot form. Where the batch is mostly small: that times the
+ * cost for one example, so that neither is worse by much. */
+static double form_cost(Contract *c, bool dot, uint32_t v)
+{
+    double cost = dot ? dot_cost(c) : vector_cost(c, v);
+    if (!c->kernel.few || cost < 0)
+        return cost;
+    Dim all[KERNEL_MAX_AXES + 1];
+    for (uint32_t i = 0; i < c->n_free; i++) {
+        Dim *d = &c->kernel.axes.at[c->free[i]].extent;
+        all[i] = *d;
+        d->n = d->k ? d->k : d->n;
+    }
+    cost *= dot ? dot_cost(c) : vector_cost(c, v);
+    for (uint32_t i = 0; i < c->n_free; i++)
+        c->kernel.axes.at[c->free[i]].extent = all[i];
+    return cost;
+}
+
 static void choose_vector_axis(Contract *c)
 {
-    double best = dot_cost(c);
+    double best = form_cost(c, true, 0);
     c->dot = best >= 0;
     if (c->dot)
         c->v = c->reduced[c->n_reduced - 1];
     for (uint32_t i = c->n_free; i-- > 0;) {
-        double cost = vector_cost(c, c->free[i]);
+        double cost = form_cost(c, false, c->free[i]);
         if (best < 0 || cost < best) {
             best = cost;
             c->v = c->free[i];

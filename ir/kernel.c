@@ -144,7 +144,8 @@ const char *kernel_text(Arena *a, const Kernel *k)
         fprintf(out, "%s i%u:", i == k->grid ? " inner" : "", i);
         put_dim(out, k->axes.at[i].extent);
     }
-    fprintf(out, " block %lld vector %d status %d\n", (long long)k->block, k->vector, k->status);
+    fprintf(out, " block %lld vector %d status %d%s\n", (long long)k->block, k->vector, k->status,
+            k->few ? " few" : "");
     for (uint32_t i = 0; i < k->buffers.n; i++)
         fprintf(out, "  b%u %s%s scratch %lld\n", i, dtype_name(k->buffers.at[i].dtype),
                 k->buffers.at[i].written ? " written" : "", (long long)k->buffers.at[i].scratch);

@@ -148,6 +148,7 @@ typedef struct {
     int64_t block;    /* >= 1 */
     int32_t vector;   /* axis number, or VECTOR_INNER, VECTOR_NONE */
     int32_t status;   /* buffer number, or -1 */
+    bool few;         /* a run-time batch is mostly small: people call it for one example */
     VEC(KernelStage) stages;
     VEC(KernelBuffer) buffers; /* operands first, in order; then scratch */
     uint32_t operands;

@@ -342,6 +342,16 @@ static void push_guard(Fuse *f, bool loss)
     vec_push(f->arena, &f->plan->items, item);
 }
 
+/* A product of an export with a run-time batch. */
+static bool is_few(const Fuse *f, const Kernel *k)
+{
+    bool batch = false;
+    for (uint32_t i = 0; i < k->axes.n; i++)
+        batch |= k->axes.at[i].extent.k != 0;
+    return batch && k->stages.at[0].kind == STAGE_CONTRACT &&
+           f->plan->entry->kind == ENTRY_EXPORT;
+}
+
 static void push_items(Fuse *f, uint32_t before)
 {
     bool step = f->plan->entry->kind == ENTRY_STEP, indexed = false;
@@ -356,6 +366,7 @@ static void push_items(Fuse *f, uint32_t before)
                           .loc = d->loc };
         if (d->kernel) {
             item.units = fuse_make_flat(f, d);
+            d->kernel->few = is_few(f, d->kernel);
             item.flops = d->kernel->flops;
             item.bytes = d->kernel->bytes;
             item.kernel = intern_kernel(f->program, d->kernel);

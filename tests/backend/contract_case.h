@@ -20,6 +20,7 @@ typedef struct {
     Dtype a, b, c; /* of the operands in memory; C is f32 or f64 and the sum's dtype */
     CasePost post;
     int64_t a_offset;
+    bool few;     /* for a batch that is mostly small */
     bool guarded; /* A is read only where lo <= guard axis sum < hi */
     uint32_t guard_axes[2];
     int64_t guard_lo, guard_hi;
@@ -85,8 +86,12 @@ static inline Kernel *case_kernel(Arena *a, const ContractCase *t)
     KernelStage stage = { .kind = STAGE_CONTRACT };
     Affine at[3] = { { .c = t->a_offset } };
     int last_free = -1;
-    *k =
-        (Kernel){ .name = "case", .block = 1, .vector = VECTOR_INNER, .status = -1, .operands = 4 };
+    *k = (Kernel){ .name = "case",
+                   .block = 1,
+                   .vector = VECTOR_INNER,
+                   .status = -1,
+                   .few = t->few,
+                   .operands = 4 };
     for (uint32_t i = 0; i < t->n_axes; i++) {
         vec_push(a, &k->axes, (KernelAxis){ t->axes[i].extent });
         at[0].coef[i] = t->axes[i].a;

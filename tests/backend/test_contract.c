@@ -343,12 +343,15 @@ static void test_batch(void **state)
             ContractCase n = product(dim_of(20), b3, dim_of(9), form & 1, form & 2, form & 4);
             ContractCase k = product(dim_of(20), dim_of(30), b3, form & 1, form & 2, form & 4);
             ContractCase both = product(b, b, dim_of(9), form & 1, form & 2, form & 4);
+            ContractCase few = product(b, dim_of(70), dim_of(50), form & 1, form & 2, form & 4);
+            few.few = n.few = true;
             m.post = (CasePost)draw(&r, POST_COUNT);
             n.post = (CasePost)draw(&r, POST_COUNT);
             check_case(&m, levels[form % 4], batch, &r);
             check_case(&n, levels[(form + 1) % 4], batch, &r);
             check_case(&k, levels[(form + 2) % 4], batch, &r);
             check_case(&both, levels[form % 3], batch, &r);
+            check_case(&few, levels[form % 4], batch, &r);
         }
 }
 
