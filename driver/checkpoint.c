@@ -301,7 +301,7 @@ bool checkpoint_load_weights(Engine *e, const char *path)
     const char *given = option_value(&e->run->options, OPT_WEIGHTS, path);
     const char *own = given ? given : engine_checkpoint_path(e);
     DlrtIo io;
-    if (!given && library_weights(e, &io))
+    if (!given && library_weights(&e->library, &io))
         return true; /* it began with them */
     if (!given && engine_has_start_values(e))
         return true;
@@ -401,7 +401,7 @@ const char *checkpoint_classes(Engine *e, const char *path)
     DlrtSafeFile *f;
     const char *own = option_value(&e->run->options, OPT_WEIGHTS, path);
     DlrtIo io;
-    bool inside = !own && library_weights(e, &io);
+    bool inside = !own && library_weights(&e->library, &io);
     if (inside ? dlrt_safe_open(&io, why, sizeof why, &f)
                : dlrt_safe_open_path(own ? own : engine_checkpoint_path(e), why, sizeof why, &f))
         return NULL;

@@ -124,9 +124,16 @@ static bool check_library_options(Run *r)
 static int open_library(Engine *e)
 {
     DlrtIo io;
+    HostError error;
     e->entries = option_value(&e->run->options, OPT_ENTRIES, NULL);
-    bool ok = check_library_options(e->run) && library_map(e) && start_context(e);
-    if (ok && library_weights(e, &io)) {
+    bool ok = check_library_options(e->run);
+    if (ok && !(ok = library_open(e->path, e->run->arena, &e->library, &error)))
+        engine_report_host(e, 0, &error);
+    if (ok) {
+        e->model = e->library.table->model;
+        ok = start_context(e);
+    }
+    if (ok && library_weights(&e->library, &io)) {
         int rc = dlrt_load_from(e->cx, DLRT_FILE_WEIGHTS, &io);
         if (rc)
             engine_report_runtime(e, DIAG_E0905, rc);
@@ -195,7 +202,7 @@ void engine_close(Engine *e)
         host_data_free(&e->data.at[i].data);
     dlrt_free(e->cx);
     session_free(e->session);
-    library_unmap(e);
+    library_close(&e->library);
 }
 
 const char *engine_checkpoint_path(Engine *e)

@@ -3,6 +3,7 @@
 #ifndef DLCC_DRIVER_ENGINE_H
 #define DLCC_DRIVER_ENGINE_H
 #include "backend/session.h"
+#include "driver/library.h"
 #include "driver/load.h"
 #include "runtime/dlrt.h"
 #include "runtime/host/host.h"
@@ -33,10 +34,9 @@ struct Engine {
     const char *path;        /* the .dl file, or the library */
     const char *folder;      /* of it: where its data is looked for */
     FrontendOptions options; /* as completed by engine_open */
-    Unit *unit;       /* NULL: a library, which has no more than its tables */
-    Session *session; /* likewise */
-    const DlrtLibrary *library; /* or NULL */
-    void *handle;               /* of the library */
+    Unit *unit;              /* NULL: a library, which has no more than its tables */
+    Session *session;        /* likewise */
+    Library library;         /* or without a table */
     const DlrtModel *model;
     DlrtContext *cx;
     Target target;
@@ -85,15 +85,6 @@ LocId engine_tensor_loc(const Engine *e, uint32_t i);
 /* The model compiled for batches of `items`, with the tensors and the call count of e. It lives as
  * long as e. NULL: diagnostics are recorded. */
 Engine *engine_rest(Engine *e, int64_t items, LocId loc);
-
-/* ---- library.c ---- */
-
-bool library_is_path(const char *path);
-/* Maps the library at e->path: its tables as e->model. False: diagnostics are recorded. */
-bool library_map(Engine *e);
-void library_unmap(Engine *e);
-/* The weights in the library as a file, or false. */
-bool library_weights(const Engine *e, DlrtIo *out_io);
 
 /* ---- rate.c ---- */
 

@@ -1,14 +1,11 @@
-/* eval.c: metrics over whole splits, and the verb `eval`.
+/* eval.c: metrics over whole splits.
  *
  * An entry gives sums over the items of a batch; they are added up in double in the order of the
  * data, the partial last batch included, and divided by the number of items once. What stands
  * around the means (exp for perplexity) is an entry of its own, run once. */
 #include "driver/eval.h"
 
-#include "driver/checkpoint.h"
 #include "driver/feed.h"
-#include "driver/library_run.h"
-#include "driver/verbs.h"
 #include "runtime/host/progress.h"
 
 #include <math.h>
@@ -239,41 +236,4 @@ const char *eval_text(const Eval *v)
         text = arena_printf(a, "%s  %s %s", text, m->name, number);
     }
     return text;
-}
-
-/* ---- dlrun eval ---- */
-
-static bool print_values(Run *r, const Eval *v)
-{
-    for (uint32_t i = 0; i < v->metrics.n; i++) {
-        const EvalMetric *m = &v->metrics.at[i];
-        if (!option_given(&r->options, OPT_JSON))
-            printf("%s %.9g\n", m->name, m->value);
-        else if (!host_event_metric(stdout, (int64_t)v->engine->cx->clock.step,
-                                    (int64_t)v->engine->cx->clock.epoch, m->name, m->value))
-            return false;
-    }
-    return true;
-}
-
-int verb_eval(Run *r)
-{
-    Engine e;
-    Eval v = { 0 };
-    int code = engine_open_named(r, &e);
-    if (!code) {
-        bool ok = e.library || e.unit->recipe.present;
-        if (!ok)
-            diag_report(r->cx, DIAG_E0419, 0, "%s has no `train` block for %s, and so no metrics",
-                        e.path, e.unit->name);
-        ok = ok && (e.library ? library_metrics(&e, &v) : eval_open(&e, true, &v)) &&
-             require_parse(r, &v) && checkpoint_load_weights(&e, NULL) &&
-             (e.library ? library_eval(&v) : eval_run(&v)) && print_values(r, &v);
-        if (ok)
-            require_check(r, &v, NAN);
-        code = run_finish(r);
-    }
-    eval_close(&v);
-    engine_close(&e);
-    return code;
 }

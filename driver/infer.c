@@ -101,7 +101,7 @@ static bool run(Infer *q)
     q->number = export_chosen(q->e);
     if (q->number == DLRT_NONE)
         return false;
-    bool trained = (q->e->library && q->e->library->weights) ||
+    bool trained = (q->e->library.table && q->e->library.table->weights) ||
                    checkpoint_look(q->e, engine_checkpoint_path(q->e)) != CHECKPOINT_NONE;
     if (random && !weights && !trained) {
         if (!option_given(&q->e->run->options, OPT_QUIET))

@@ -4,7 +4,7 @@
  * The file is read before it is loaded: loading runs what a library wants run, so that something
  * else than a model's library is refused by its symbols and not by its effects. The prefix of its
  * functions is anything, and is found by the one symbol that ends in `_library`. */
-#include "driver/engine.h"
+#include "driver/library.h"
 
 #include "runtime/host/files.h"
 
@@ -76,45 +76,37 @@ static const char *find_symbol(const Bytes *b, Arena *a)
     return NULL;
 }
 
-static bool fail(Engine *e, DiagCode code, const char *why)
+bool library_open(const char *path, Arena *a, Library *out, HostError *out_error)
 {
-    uint32_t d = diag_report(e->run->cx, code, 0, "%s: %s", e->path, why);
-    if (code == DIAG_E0490)
-        diag_add(e->run->cx, d, DIAG_HELP, 0, "build it with `dlcc model.dl -o model.so`");
-    return false;
-}
-
-bool library_map(Engine *e)
-{
-    Arena *a = e->run->arena;
-    HostError error;
     char *bytes;
     size_t size;
-    if (!host_file_read(e->path, 0, &bytes, &size, &error)) {
-        engine_report_host(e, 0, &error);
+    *out = (Library){ 0 };
+    if (!host_file_read(path, 0, &bytes, &size, out_error))
         return false;
-    }
     const char *symbol = find_symbol(&(Bytes){ bytes, size }, a);
     free(bytes);
     if (!symbol)
-        return fail(e, DIAG_E0490, "no library of a model, or one without tables");
+        return host_fail(out_error, "E0490",
+                         "%s: no library of a model, or one without tables; build it with `dlcc "
+                         "model.dl -o model.so`",
+                         path);
     /* A name without a slash would be looked for where the system's libraries are. */
-    const char *path = strchr(e->path, '/') ? e->path : arena_printf(a, "./%s", e->path);
-    e->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!e->handle)
-        return fail(e, DIAG_E0420, dlerror());
-    e->library = dlsym(e->handle, symbol);
-    const DlrtLibrary *l = e->library;
+    const char *name = strchr(path, '/') ? path : arena_printf(a, "./%s", path);
+    out->handle = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    if (!out->handle)
+        return host_fail(out_error, "E0602", "%s", dlerror());
+    const DlrtLibrary *l = dlsym(out->handle, symbol);
     if (!l || l->magic != DLRT_LIBRARY_MAGIC || l->version != DLRT_VERSION)
-        return fail(e, DIAG_E0490, "made by another version of dlcc");
-    e->model = l->model;
+        return host_fail(out_error, "E0490", "%s: made by another version of dlcc", path);
+    out->table = l;
     return true;
 }
 
-void library_unmap(Engine *e)
+void library_close(Library *l)
 {
-    if (e->handle)
-        dlclose(e->handle);
+    if (l->handle)
+        dlclose(l->handle);
+    *l = (Library){ 0 };
 }
 
 static int read_inside(void *user, uint64_t offset, void *data, size_t size)
@@ -123,12 +115,12 @@ static int read_inside(void *user, uint64_t offset, void *data, size_t size)
     return 0;
 }
 
-bool library_weights(const Engine *e, DlrtIo *out_io)
+bool library_weights(const Library *l, DlrtIo *out_io)
 {
-    if (!e->library || !e->library->weights)
+    if (!l->table || !l->table->weights)
         return false;
-    *out_io = (DlrtIo){ .user = (void *)(uintptr_t)e->library->weights,
+    *out_io = (DlrtIo){ .user = (void *)(uintptr_t)l->table->weights,
                         .read = read_inside,
-                        .size = e->library->weights_size };
+                        .size = l->table->weights_size };
     return true;
 }

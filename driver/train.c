@@ -416,7 +416,7 @@ int verb_train(Run *r)
     Engine e;
     int code = engine_open(r, path, &fo, &e);
     if (!code)
-        code = e.library ? library_train(&e) : train_all(r, &e);
+        code = e.library.table ? library_train(&e) : train_all(r, &e);
     engine_close(&e);
     return code;
 }
