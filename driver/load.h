@@ -17,10 +17,13 @@ enum {
 };
 
 /* One run of a tool. */
+struct Verb;
 typedef struct {
     Options options;
     Arena *arena;
     Compiler *cx;
+    const struct Verb *verbs; /* of the tool */
+    uint32_t n_verbs;
 } Run;
 
 /* The file named after the verb; NULL, with a message, when there is not exactly one. */

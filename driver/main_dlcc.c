@@ -17,11 +17,14 @@ static const char usage[] =
 static const Verb verbs[] = {
     { "build", "compile to .so .a .o .h .onnx (also: dlcc FILE -o ...)", verb_build },
     { "check", "parse, names, types, shapes", verb_check },
+    { "completions", "what the shell may complete: source <(dlcc completions)", verb_completions },
+    { "doctor", "whether this machine has what is needed", verb_doctor },
     { "explain", "an error code or an operation; `ops`: all, as tested", verb_explain },
     { "export", "one `export fn` with its weights as an ONNX file", verb_export },
     { "inspect", "entries, parameters, memory, kernels; or the tensors of a .safetensors file",
       verb_inspect },
     { "import", "an .onnx model as a .dl program and its weights", verb_import },
+    { "new", "NAME.dl: a model, its data and its training to begin with", verb_new },
     { "fmt", "format .dl files in place; `-` for standard input", verb_fmt },
 };
 

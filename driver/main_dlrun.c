@@ -15,6 +15,7 @@ static const char usage[] =
 
 static const Verb verbs[] = {
     { "bench", "time a step and each entry", verb_bench },
+    { "completions", "what the shell may complete: source <(dlrun completions)", verb_completions },
     { "eval", "the recipe's metrics with saved weights", verb_eval },
     { "gradcheck", "compare derivatives with finite differences", verb_gradcheck },
     { "infer", "run an exported function on .npy, .npz or .png", verb_infer },

@@ -55,7 +55,7 @@ static int dispatch(Run *r, const char *usage, const Verb *verbs, uint32_t n,
 int tool_main(unsigned tool, const char *usage, const Verb *verbs, uint32_t n_verbs,
               int (*otherwise)(Run *r), int argc, char **argv)
 {
-    Run r = { .arena = arena_new(), .cx = compiler_new() };
+    Run r = { .arena = arena_new(), .cx = compiler_new(), .verbs = verbs, .n_verbs = n_verbs };
     int code = EXIT_USAGE;
     if (options_parse(&r.options, r.arena, tool, argc, argv))
         code = dispatch(&r, usage, verbs, n_verbs, otherwise);

@@ -4,18 +4,21 @@
 #define DLCC_DRIVER_VERBS_H
 #include "driver/load.h"
 
-typedef struct {
+typedef struct Verb {
     const char *name, *help;
     int (*run)(Run *r);
 } Verb;
 
 int verb_build(Run *r);
 int verb_check(Run *r);
+int verb_completions(Run *r);
+int verb_doctor(Run *r);
 int verb_explain(Run *r);
 int verb_export(Run *r);
 int verb_fmt(Run *r);
 int verb_import(Run *r);
 int verb_inspect(Run *r);
+int verb_new(Run *r);
 
 int verb_train(Run *r);
 int verb_eval(Run *r);
