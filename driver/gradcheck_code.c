@@ -54,9 +54,24 @@ static void push_entries(GradCode *c, GradStep *s, const Entry *step)
     vec_push(c->run->arena, &c->steps, *s);
 }
 
+/* A model without a recipe has no step: its exports are taken for steps. */
+static void take_exports(GradCode *c)
+{
+    Unit *u = c->unit;
+    for (uint32_t i = 0; i < u->entries.n; i++)
+        if (u->entries.at[i].kind == ENTRY_STEP)
+            return;
+    for (uint32_t i = 0; i < u->entries.n; i++) {
+        Entry step;
+        if (u->entries.at[i].kind == ENTRY_EXPORT && gradcheck_export(u, &u->entries.at[i], &step))
+            u->entries.at[i] = step;
+    }
+}
+
 static bool make_steps(GradCode *c, const char *path)
 {
     Unit *u = c->unit;
+    take_exports(c);
     VEC(Entry) old = { .at = u->entries.at, .n = u->entries.n };
     VEC(GradStep) steps = { 0 };
     for (uint32_t i = 0; i < old.n; i++) {
@@ -75,7 +90,7 @@ static bool make_steps(GradCode *c, const char *path)
         vec_push(c->run->arena, &steps, s);
     }
     if (!steps.n)
-        diag_report(c->run->cx, DIAG_E0419, 0, "%s has no `train` block for %s, and so no gradient",
+        diag_report(c->run->cx, DIAG_E0419, 0, "%s has no `train` block for %s, and no export to differentiate",
                     path, u->name);
     u->entries.at = NULL;
     u->entries.n = u->entries.cap = 0;

@@ -54,7 +54,15 @@ static const char *run_init(Arena *a, EntryCheck *check)
         v[i] = value_new(a, u->tensors.at[i].dtype, &u->tensors.at[i].shape, 1);
     check->values = arena_new_array(a, Value, u->tensors.n);
     check->args.tensors = check->values;
-    return init ? interp_entry(a, init->graph, &check->args, v, NULL) : NULL;
+    const char *bad = init ? interp_entry(a, init->graph, &check->args, v, NULL) : NULL;
+    for (uint32_t i = 0; !bad && i < u->tensors.n; i++) {
+        const Tensor *t = &u->tensors.at[i];
+        if (!t->data)
+            continue;
+        v[i] = value_from_bytes(a, t->data_dtype, &t->shape, t->data);
+        v[i].dtype = t->dtype;
+    }
+    return bad;
 }
 
 static void draw_tensors(Arena *a, CaseRng *r, EntryCheck *check)

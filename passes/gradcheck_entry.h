@@ -13,6 +13,11 @@ typedef struct {
     InterpArgs args;       /* values, and inputs */
 } EntryCheck;
 
+/* An export of a unit in f64 as a step to check, for a model without a recipe: its loss is a sum of
+ * all float results with fixed weights; its float inputs of fixed shapes become parameters, which
+ * are added to the unit. False: no float result, or nothing to differentiate by. */
+bool gradcheck_export(Unit *u, const Entry *e, Entry *out_step);
+
 /* What there is to check in `e`, whose first result is the loss, a float scalar, at run-time batch
  * B, with the unit's init entry run with this seed. Works before and after autodiff, on a unit in
  * f64 (see pass_widen). NULL, or what went wrong in words. */
