@@ -90,8 +90,9 @@ static bool make_steps(GradCode *c, const char *path)
         vec_push(c->run->arena, &steps, s);
     }
     if (!steps.n)
-        diag_report(c->run->cx, DIAG_E0419, 0, "%s has no `train` block for %s, and no export to differentiate",
-                    path, u->name);
+        diag_report(c->run->cx, DIAG_E0419, 0,
+                    "%s has no `train` block for %s, and no export to differentiate", path,
+                    u->name);
     u->entries.at = NULL;
     u->entries.n = u->entries.cap = 0;
     u->recipe = (Recipe){ .loc = u->recipe.loc };
