@@ -188,10 +188,21 @@ void import_constant(Import *im, OnnxValue *v)
         s.dim[i] = dim_of(v->data->dim[i]);
     bool fold = v->data->count <= ONNX_MAX_INTS &&
                 (v->kind == VALUE_KNOWN || !dtype_is_float(v->data->dtype) || v->data->count <= 1);
-    v->val = val_node(fold ? b_data(im->g, v->data->dtype, &s, v->data->data)
+    v->val = val_node(fold ? import_data(im, v->data->dtype, &s, v->data->data)
                            : graph_input(im->g, (Input){ .name = v->name,
-                                                         .dtype = v->data->dtype,
+                                                         .dtype = import_dtype(im, v->data->dtype),
                                                          .shape = s }));
+}
+
+Dtype import_dtype(const Import *im, Dtype t)
+{
+    return t == DT_F32 && im->e->options->f64 ? DT_F64 : t;
+}
+
+NodeId import_data(Import *im, Dtype t, const Shape *s, const void *elements)
+{
+    NodeId x = b_data(im->g, t, s, elements);
+    return x == NODE_NONE || import_dtype(im, t) == t ? x : b_cast(im->g, x, import_dtype(im, t));
 }
 
 /* After the results come the counts of those whose size only the data tell: `y.count.1` says how

@@ -219,6 +219,9 @@ bool value_elements(Import *im, const OnnxValue *v, OnnxTensor *out);
 const char *value_literal(Import *im, const OnnxTensor *t, uint32_t max); /* NULL: longer */
 /* Gives a weight or known value its node: folded, or standing as an input does. */
 void import_constant(Import *im, OnnxValue *v);
+/* What the text's `f32` stands for: f64 where the whole is asked for in f64. */
+Dtype import_dtype(const Import *im, Dtype t);
+NodeId import_data(Import *im, Dtype t, const Shape *s, const void *elements); /* a constant */
 bool import_template(OnnxNode *q, const char *text);
 bool import_nodes(Import *im, Names *names, Onnx__NodeProto *const *nodes, size_t n);
 const Onnx__AttributeProto *node_attr(const OnnxNode *q, const char *name);

@@ -162,8 +162,8 @@ static bool import_input(Import *im, uint32_t number)
     }
     v->kind = VALUE_NODE;
     v->ident = import_ident(im, q.name);
-    v->val =
-        val_node(graph_input(im->g, (Input){ .name = q.name, .dtype = dtype, .shape = shape }));
+    v->val = val_node(graph_input(
+        im->g, (Input){ .name = q.name, .dtype = import_dtype(im, dtype), .shape = shape }));
     scope_bind(im->e, im->scope, v->ident, v->val, 0);
     vec_push(im->a, &im->inputs, v);
     return v->val.kind == VAL_TENSOR;

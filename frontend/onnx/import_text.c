@@ -106,7 +106,7 @@ bool import_eval(Import *im, OnnxNode *q, const char *text, Val *out, uint32_t n
     for (uint32_t i = 0; ok && i < n; i++) {
         Val part = val_deref(e, v.kind == VAL_TUPLE ? v.list.at[i] : v);
         if (part.kind == VAL_DIM || val_is_number(part) || part.kind == VAL_BOOL || part.untyped)
-            part = val_node(val_to_tensor(e, part, DT_F32, 0));
+            part = val_node(val_to_tensor(e, part, import_dtype(im, DT_F32), 0));
         out[i] = part;
         ok = part.kind == VAL_TENSOR;
     }
@@ -130,7 +130,7 @@ static uint32_t bind_line(OnnxNode *q, const char *ident, const char *text, Val 
     if (!import_eval(im, q, text, &v, 1))
         return LINE_NONE;
     *out_v = v;
-    if (q->narrow != DT_COUNT && graph_dtype(im->g, v.node) == DT_F32) {
+    if (q->narrow != DT_COUNT && graph_dtype(im->g, v.node) == import_dtype(im, DT_F32)) {
         text = arena_printf(im->a, "%s(%s)", dtype_name(q->narrow), text);
         *out_v = v = tensor_cast(im->e, v, q->narrow, 0);
     }
@@ -310,7 +310,7 @@ bool node_known(OnnxNode *q, uint32_t output, Dtype dtype, const Shape *shape, c
         t->dim[i] = shape->dim[i].n;
     v->kind = VALUE_KNOWN;
     v->data = t;
-    v->val = val_node(b_data(im->g, dtype, shape, own));
+    v->val = val_node(import_data(im, dtype, shape, own));
     stop_at(q, v, q->proto->output[output]);
     return v->val.kind == VAL_TENSOR;
 }
