@@ -62,11 +62,6 @@ static bool read_scales(OnnxNode *q, const Shape *s, uint32_t input, Sizes *z)
     return true;
 }
 
-static bool has_elements(OnnxNode *q, uint32_t input)
-{
-    return node_has(q, input) && node_shape(q, input)->rank && node_shape(q, input)->dim[0].n;
-}
-
 static bool read_sizes(OnnxNode *q, const Shape *s, Sizes *z)
 {
     Ints axes, sizes;
@@ -173,10 +168,10 @@ bool map_resize(OnnxNode *q)
     if (crop) {
         uint32_t n;
         const double *roi;
-        if (has_elements(q, 1) && !node_numbers(q, 1, &n, &roi))
+        if (!node_numbers(q, 1, &n, &roi))
             return false;
-        if (!has_elements(q, 1) || n != 2 * z.n)
-            return node_wrong(q, "roi needs two numbers an axis");
+        if (n != 2 * z.n)
+            return node_wrong(q, "%u numbers in roi, not two an axis", n);
         memcpy(z.roi, roi, n * sizeof *roi);
     }
     drop_axes(&s, crop, &z);

@@ -96,6 +96,10 @@ static void spectra_and_products(void **state)
         { "transpose(mel_weights(3, 16, 8192, 0, 4096))[:, ..5]",
           2, { 3, 5 }, { 1, 0, 0, 0, 0, 0, 1, 0.5, 0, 0, 0, 0, 0.5, 1, 0.5 } },
         { "cumprod(x[1], 0)", 1, { 3 }, { 3, 12, 60 } },
+        /* [[-7 -5] [-3 -1]] and [[1 3] [5 7]]; a row of zeros; a swap that changes the sign */
+        { "det(reshape(f32(n), 2, 2, 2))", 1, { 2 }, { -8, -8 } },
+        { "det(x[:, ..2]*0)", 0, { 0 }, { 0 } },
+        { "det(flip(f32(eye_matrix(3, 3)), axis=0))", 0, { 0 }, { -1 } },
         { "cumprod(n, 0, exclusive=true, reverse=true)",
           1, { 8 }, { -1575, 315, -105, 105, 105, 35, 7, 1 } },
     };
