@@ -39,5 +39,20 @@ static inline void expect_said(const Said *s, size_t n)
         model_free(&m);
     }
 }
+/* The expressions are refused with the code, and nothing else happens. */
+static inline void expect_refused(const char *const *exprs, size_t n, DiagCode code)
+{
+    for (size_t k = 0; k < n; k++) {
+        char text[512];
+        Compiler *cx = compiler_new();
+        snprintf(text, sizeof text, frame, exprs[k]);
+        if (frontend_load_text(cx, "test.dl", text, strlen(text), NULL))
+            fail_msg("%s is accepted", exprs[k]);
+        if (cx->diags.n != 1 || cx->diags.at[0].code != code)
+            fail_msg("%s: %s", exprs[k], cx->diags.n ? cx->diags.at[0].message : "no message");
+        compiler_free(cx);
+    }
+}
+
 #define EXPECT(list) expect_said(list, sizeof list / sizeof *list)
 #endif

@@ -106,9 +106,31 @@ static void spectra_and_products(void **state)
     EXPECT(t);
 }
 
+static void senseless_arguments(void **state)
+{
+    (void)state;
+    static const char *const conditions[] = {
+        "resize(x, [2], [3])",
+        "resize(x, [0], [3], mode=\"warped\")",
+        "resize(x, [0], [3], scales=[0], mode=\"linear\")",
+        "resize(x, [0], [3], scales=[1e-7], mode=\"linear\", antialias=true)",
+        "grid_sample(reshape(x, 1, 1, 2, 3), zeros(1, 1, 1, 2), padding=\"no\")",
+        "roi_align(reshape(x, 1, 1, 2, 3), ones(1, 4), i[0, 1..], 1, 1, 0)",
+        "depth_to_space(reshape(x, 1, 6, 1, 1), 1, mode=\"RCD\")",
+        "center_crop_pad(x, [0], [])",
+        "dft(x, 2)",
+        "cumprod(x, -3)",
+        "onehot_values(i, 3, v, v, axis=3)",
+        "compress(x, n > 0, 2)",
+        "unique(zeros(2, 5000, dtype=f32))",
+    };
+    expect_refused(conditions, sizeof conditions / sizeof *conditions, DIAG_E0339);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(senseless_arguments),
         cmocka_unit_test(resized),
         cmocka_unit_test(sampled),
         cmocka_unit_test(spectra_and_products),
