@@ -162,10 +162,9 @@ static Val call_gather(BuiltinCall *q)
 static Val sorted(BuiltinCall *q, NodeId x, int64_t axis, bool descending, int64_t count)
 {
     Graph *g = q->e->g;
-    AttrValue attrs[] = { attr_i(axis), attr_i(descending) };
-    NodeId order = graph_emit(g, OP_argsort, &x, 1, attrs, 2);
-    if (order != NODE_NONE && count >= 0)
-        order = b_slice_axis(g, order, (uint32_t)axis, 0, count);
+    AttrValue attrs[] = { attr_i(axis), attr_i(descending), attr_dtype(DT_I32), attr_i(count) };
+    NodeId order = count < 0 ? graph_emit(g, OP_argsort, &x, 1, attrs, 3)
+                             : graph_emit(g, OP_argtop, &x, 1, attrs, 4);
     Val both[] = { val_node(take_along(q, x, order, (uint32_t)axis)), val_node(order) };
     Val v = val_tuple(q->e, both, 2);
     v.first = true;

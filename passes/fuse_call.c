@@ -66,6 +66,22 @@ static void call_sort(Call *c)
     push_arg(c, graph_attr(g, c->node, "descending")->i);
 }
 
+/* bufs: x, values, indices i64. args: dtype, n, k, smallest. */
+static void call_top_k(Call *c)
+{
+    const Graph *g = c->f->g;
+    NodeId x = graph_operand(g, c->node, 0);
+    const Shape *s = graph_shape(g, x);
+    c->d->rows = rows(c, 1);
+    push_buffer(c, operand_buffer(c, 0));
+    push_buffer(c, fuse_scratch(c->f, graph_dtype(g, x), elements(c, c->node), 0));
+    push_buffer(c, c->to);
+    push_arg(c, graph_dtype(g, x));
+    push_arg(c, s->dim[s->rank - 1].n);
+    push_arg(c, graph_attr(g, c->node, "k")->i);
+    push_arg(c, !graph_attr(g, c->node, "descending")->i);
+}
+
 /* bufs: a, b, x, scratch like a. args: dtype, n, m, transposed. */
 static void call_solve(Call *c)
 {
@@ -161,6 +177,7 @@ static const struct {
     { "dlrt_call_solve", call_solve },
     { "dlrt_call_sort", call_sort },
     { "dlrt_call_suppress", call_suppress },
+    { "dlrt_call_top_k", call_top_k },
 };
 
 void fuse_build_call(Fuse *f, NodeId node, uint32_t to)

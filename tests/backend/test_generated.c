@@ -29,6 +29,7 @@ DlrtCall *test_call_address(const char *symbol)
     } calls[] = {
         { "dlrt_call_sort", dlrt_call_sort },
         { "dlrt_call_suppress", dlrt_call_suppress },
+        { "dlrt_call_top_k", dlrt_call_top_k },
         { "dlrt_call_scatter", dlrt_call_scatter },
         { "dlrt_call_solve", dlrt_call_solve },
         { "dlrt_call_copy", dlrt_call_copy },

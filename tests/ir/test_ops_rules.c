@@ -283,8 +283,11 @@ static void test_random_and_calls(void **state)
           DIAG_E0304, NULL);
     CHECK(b, "argsort C1", OP_argsort, { x }, 1, { attr_i(2) }, 1, DIAG_E0307, NULL);
     CHECK(b, "argsort C2", OP_argsort, { x }, 1, { attr_i(0), attr_i(2) }, 2, DIAG_E0315, NULL);
-    CHECK(b, "argsort C3", OP_argsort, { x }, 1, { attr_i(0), attr_i(0), attr_dtype(DT_F32) }, 3,
+    CHECK(b, "argsort C3", OP_argsort, { rows }, 1, { attr_i(0) }, 1, DIAG_E0310, NULL);
+    CHECK(b, "argsort C4", OP_argsort, { x }, 1, { attr_i(0), attr_i(0), attr_dtype(DT_F32) }, 3,
           DIAG_E0304, NULL);
+    CHECK(b, "argtop C5", OP_argtop, { x }, 1,
+          { attr_i(0), attr_i(1), attr_dtype(DT_I32), attr_i(4) }, 4, DIAG_E0315, NULL);
     CHECK(b, "solve C1", OP_solve, { i, i }, 2, { { 0 } }, 0, DIAG_E0304, NULL);
     CHECK(b, "solve C3 square", OP_solve, { y, y }, 2, { { 0 } }, 0, DIAG_E0321, NULL);
     CHECK(b, "solve C3 rows", OP_solve, { x, y }, 2, { { 0 } }, 0, DIAG_E0321,
