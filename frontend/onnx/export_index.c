@@ -133,7 +133,7 @@ void say_scatter(Export *x, NodeId id)
     ex_result(x, id, ex_cast(x, v, as, t));
 }
 
-/* TopK of all; of equal elements, both keep the order. */
+/* TopK of all, or of the first few; of equal elements, both keep the order. */
 void say_argsort(Export *x, NodeId id)
 {
     NodeId from = ex_operand(x, id, 0);
