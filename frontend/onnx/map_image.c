@@ -43,11 +43,12 @@ static bool keep_aspect(OnnxNode *q, const Shape *s, Sizes *z)
     return true;
 }
 
+/* An input, or an attribute of the oldest Upsample. */
 static bool read_scales(OnnxNode *q, const Shape *s, uint32_t input, Sizes *z)
 {
     uint32_t n;
     const double *scales;
-    if (!node_numbers(q, input, &n, &scales))
+    if (!attribute_floats(q, "scales", &n, &scales) && !node_numbers(q, input, &n, &scales))
         return false;
     if (n != z->n)
         return node_wrong(q, "%u scales for %u axes", n, z->n);
@@ -79,7 +80,7 @@ static bool read_sizes(OnnxNode *q, const Shape *s, Sizes *z)
         return node_wrong(q, "%u sizes for %u axes", sizes.n, z->n);
     for (uint32_t i = 0; i < z->n; i++) {
         z->size[i] = sizes.at[i];
-        if (sizes.at[i] < 0 || !s->dim[z->axis[i]].n)
+        if (sizes.at[i] < 0 || sizes.at[i] >= INT64_C(1) << 40 || !s->dim[z->axis[i]].n)
             return node_wrong(q, "a size of %lld", (long long)sizes.at[i]);
     }
     return keep_aspect(q, s, z);

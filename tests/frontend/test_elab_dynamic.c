@@ -60,6 +60,8 @@ static void boxes_that_stay(void **state)
           2, { 3, 3 }, { 0, 0, 2, 0, 0, 1, 0, 0, 0 } },
         { BOXES SCORES "y, c = non_max_suppression(b, s, 9, 0.3)\n c", 0, { 0 }, { 2 } },
         { BOXES SCORES "y, c = non_max_suppression(b, s, 9, 0.4)\n c", 0, { 0 }, { 3 } },
+        { BOXES SCORES "y, c = non_max_suppression(b, s, 9223372036854775807, 0.4)\n c",
+          0, { 0 }, { 3 } },
         { BOXES SCORES "y, c = non_max_suppression(b, s, 1, 0.4)\n y", 2, { 1, 3 }, { 0, 0, 2 } },
         { BOXES SCORES "y, c = non_max_suppression(b, s, 9, 0.3, least=4.5)\n c",
           0, { 0 }, { 1 } },
