@@ -110,7 +110,8 @@ typedef struct OpDef {
     void (*grad)(Grad *q); /* NULL with zero_grad false: not differentiable, an error if needed */
     bool zero_grad;        /* derivative zero by definition: comparisons, floor, integer results */
     NodeId (*expand)(Graph *g, NodeId node,
-                     const NodeId *in); /* emits into g; node is g's own unexpanded node */
+                     const NodeId *in); /* emits into g; node is g's own unexpanded node; an op
+                                           with a kernel may answer with that node */
     void (*ref)(Ref *q);            /* NULL: the reference runs `expand` */
     LowerKind lower;
     ScalarOp scalar;                /* ELEMENTWISE, INDEX, and the combine of REDUCE */
