@@ -22,7 +22,7 @@ static const struct {
     { "nn", "Pools", 8 },       { "nn", "Spread", 8 },     { "quadratic", NULL, 8 },
     { "ranks", NULL, 8 },      { "root", NULL, 8 },        { "scaling", NULL, 8 },
     { "signals", NULL, 8 },    { "xor", "Perceptron", 8 }, { "xor", "Xor", 8 },
-    { "nn", "Heads", 8 },      { "nn", "Sums", 8 },
+    { "nn", "Heads", 8 },      { "nn", "State", 8 },      { "nn", "Sums", 8 },
 };
 enum { PROGRAMS = sizeof programs / sizeof *programs };
 
