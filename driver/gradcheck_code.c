@@ -126,6 +126,13 @@ bool grad_open(Run *r, const char *path, GradCode *out)
     PipelineOptions p = { .verify = true };
     Target target;
     fo.f64 = true;
+    if (library_is_path(path)) {
+        diag_report(r->cx, DIAG_E0909, 0,
+                    "%s is built, for the types it was written in: derivatives are checked in f64, "
+                    "of the .dl file",
+                    path);
+        return false;
+    }
     if (!run_target(r, "native", &target))
         return false;
     out->unit = frontend_load(r->cx, path, &fo);

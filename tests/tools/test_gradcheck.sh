@@ -53,6 +53,9 @@ sed 's/log(w - 10)/sum(floor(1e9 * w)) \/ 1e9/; s/f32 = ones/f32[16] = ones/' no
 expect 6 'E0910.*cannot be compared' "$DLRUN" gradcheck stairs.dl
 expect 1 'E0419' "$DLRUN" gradcheck <(sed '/^train/d' wrong.dl)
 
+"$DLCC" log.dl -o log.so >out 2>&1 || fail "not built"
+expect 2 'E0909.*of the .dl file' "$DLRUN" gradcheck log.so
+
 line_model
 expect 0 '^step .*items/s' "$DLRUN" bench line.dl
 grep -q '^at ' out || fail "the export is not timed"
