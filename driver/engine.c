@@ -17,6 +17,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static const char *folder_of(Arena *a, const char *path)
 {
@@ -158,6 +160,20 @@ bool engine_has_start_values(const Engine *e)
     return true;
 }
 
+/* Gives back what compiling took, before data are loaded: its heap, and the pages of this program
+ * that were mapped for it. The code generator is most of the program; what of it is needed again
+ * comes back from the file. */
+static void forget_compiler(void)
+{
+    extern const char __executable_start[], etext[]; /* by the linker */
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE),
+              from = ((uintptr_t)__executable_start + page - 1) / page * page,
+              to = (uintptr_t)etext / page * page;
+    malloc_trim(0);
+    if (from < to)
+        madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
 {
     *e = (Engine){ .run = r, .path = path, .folder = folder_of(r->arena, path) };
@@ -176,7 +192,7 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
     bool ok = load_unit(e, fo);
     e->load_seconds = host_clock() - start;
     if (ok && (e->session = session_new(e->unit, &e->target, engine_call))) {
-        malloc_trim(0); /* the code generator's heap, before data are loaded */
+        forget_compiler();
         e->model = session_model(e->session);
         ok = start_context(e);
     }
