@@ -26,6 +26,17 @@ static NodeId widen_constant(Graph *g, const Graph *old, NodeId id)
     return c;
 }
 
+/* Bits mean something at their own width only. */
+static NodeId widen_bitcast(Graph *g, const Graph *old, NodeId id, NodeId x)
+{
+    Dtype from = graph_dtype(old, graph_operand(old, id, 0)), to = graph_dtype(old, id);
+    AttrValue as = attr_dtype(to);
+    if (graph_dtype(g, x) != from)
+        x = b_cast(g, x, from);
+    NodeId y = graph_emit(g, OP_bitcast, &x, 1, &as, 1);
+    return y == NODE_NONE || wide(to) == to ? y : b_cast(g, y, wide(to));
+}
+
 static bool widen_node(Graph *g, const Graph *old, NodeId id, NodeId *map)
 {
     const Node *n = graph_node(old, id);
@@ -46,12 +57,12 @@ static bool widen_node(Graph *g, const Graph *old, NodeId id, NodeId *map)
         Dtype *t = &g->inputs.at[graph_attr(old, id, "index")->i].dtype;
         *t = wide(*t);
     }
-    map[id] = n->op == OP_constant && dtype_is_float((Dtype)n->dtype)
-                  ? widen_constant(g, old, id)
-                  : graph_emit(g, (Op)n->op, in, n->count, attrs, n_attrs);
+    map[id] = n->op == OP_constant && dtype_is_float((Dtype)n->dtype) ? widen_constant(g, old, id)
+              : n->op == OP_bitcast ? widen_bitcast(g, old, id, in[0])
+                                    : graph_emit(g, (Op)n->op, in, n->count, attrs, n_attrs);
     arena_free(a);
-    return map[id] != NODE_NONE || pass_internal(g->unit, n->loc, "a `%s` has no form in f64",
-                                                 op_defs[n->op]->name);
+    return map[id] != NODE_NONE ||
+           pass_internal(g->unit, n->loc, "a `%s` has no form in f64", op_defs[n->op]->name);
 }
 
 bool pass_widen(Unit *u)

@@ -62,7 +62,7 @@ static const AttrDecl bitcast_attrs[] = {
 };
 const OpDef op_bitcast = {
     .name = "bitcast", .doc = "the same bits as another type of that size", .min_in = 1,
-    .max_in = 1, .attrs = bitcast_attrs, .infer = bitcast_infer, .zero_grad = true,
+    .max_in = 1, .attrs = bitcast_attrs, .infer = bitcast_infer,
     .ref = bitcast_ref, .fold = bitcast_fold, .lower = LOWER_CALL, .call = "dlrt_call_copy",
     .cases = bitcast_cases,
 };
