@@ -141,7 +141,7 @@ const char *text_float(OnnxNode *q, double v); /* shortest that reads back as th
 
 /* ---- The whole ---- */
 
-typedef enum { LINE_LET, LINE_PARAM, LINE_STATE } LineKind;
+typedef enum { LINE_LET, LINE_PARAM, LINE_STATE, LINE_FN } LineKind;
 
 /* A line of the model to be written. */
 typedef struct {

@@ -30,6 +30,9 @@ bool window_read(OnnxNode *q, const Shape *x, const int64_t *window, Window *w)
         if (w->window[i] < 1 || w->stride[i] < 1 || w->dilation[i] < 1 ||
             w->window[i] > INT32_MAX || w->stride[i] > INT32_MAX || w->dilation[i] > INT32_MAX)
             return node_wrong(q, "a window, stride or dilation is not above 0");
+        if (w->low[i] > INT32_MAX || w->low[i] < -INT32_MAX || w->high[i] > INT32_MAX ||
+            w->high[i] < -INT32_MAX || w->space[i] > INT32_MAX)
+            return node_unsupported(q, "padding or an axis of more than 2^31");
         if (!strcmp(mode, "VALID"))
             w->low[i] = w->high[i] = 0;
         if (strncmp(mode, "SAME_", 5))
@@ -233,4 +236,57 @@ bool map_global_average_pool(OnnxNode *q)
 bool map_global_max_pool(OnnxNode *q)
 {
     return global_pool(q, "max");
+}
+
+/* Before opset 2, p may be left out or a fraction; here it is a whole number. */
+bool map_global_lp_pool(OnnxNode *q)
+{
+    const char *x = node_arg(q, 0);
+    int64_t axes[MAX_RANK], p = attribute_int(q, "p", 2);
+    uint32_t rank = node_shape(q, 0)->rank;
+    for (uint32_t i = 2; i < rank; i++)
+        axes[i - 2] = i;
+    if (p < 1)
+        return node_wrong(q, "p is %lld", (long long)p);
+    return x && node_let(q, 0, "sum(abs(%s)^%lld, axis=%s, keep=true)^(1/%lld)", x, (long long)p,
+                         text_ints(q, axes, rank < 2 ? 0 : rank - 2), (long long)p);
+}
+
+/* MaxUnpool: each element to its place, counted through the whole of a result of the usual size; an
+ * output_shape makes it larger at the ends. */
+bool map_max_unpool(OnnxNode *q)
+{
+    const char *x = node_arg(q, 0), *index = node_arg(q, 1);
+    Shape to = *node_shape(q, 0);
+    Ints size = { 0 };
+    Window w;
+    int64_t all, given, none[MAX_RANK] = { 0 }, more[MAX_RANK] = { 0 };
+    if (!x || !index || !window_read(q, &to, NULL, &w))
+        return false;
+    if (node_has(q, 2) && !node_ints(q, 2, &size))
+        return false;
+    if (size.n && size.n != to.rank)
+        return node_wrong(q, "an output_shape of %u numbers", size.n);
+    if (!shape_elements(&to, &given) || to.dim[0].k) {
+        q->im->again = q->im->static_batch = true;
+        return false;
+    }
+    for (uint32_t i = 0; i < to.rank; i++) {
+        if (i >= 2)
+            to.dim[i] = dim_of((to.dim[i].n - 1) * w.stride[i - 2] + w.window[i - 2] -
+                               w.low[i - 2] - w.high[i - 2]);
+        if (to.dim[i].n < 0 || (size.n && size.at[i] < 0))
+            return node_wrong(q, "a result of a negative extent");
+        more[i] = size.n ? size.at[i] - to.dim[i].n : 0;
+    }
+    if (!shape_elements(&to, &all))
+        return node_wrong(q, "too many elements");
+    const char *text = text_printf(
+        q,
+        "reshape(scatter_elements(full(%s(0), [%lld]), reshape(%s, [%lld]), reshape(%s, [%lld]), "
+        "axis=0), %s)",
+        dtype_name(q->narrow != DT_COUNT ? DT_F32 : node_dtype(q, 0)), (long long)all, index,
+        (long long)given, x, (long long)given, text_dims(q, &to));
+    return node_let(q, 0, size.n ? "pad_with(%s, %s, %s)" : "%s", text,
+                    text_ints(q, none, to.rank), text_ints(q, more, to.rank));
 }
