@@ -171,6 +171,18 @@ static const char *finish_output(Export *x, uint32_t i, const char *name)
     return name;
 }
 
+/* Types of the values between, for those who show or check the file: of each node that was said by
+ * ONNX nodes, and is no result of the whole. */
+static void add_value_infos(Export *x, Onnx__GraphProto *graph)
+{
+    graph->value_info = arena_new_array(x->arena, Onnx__ValueInfoProto *, x->values.n);
+    for (uint32_t i = 0; i < x->values.n; i++) {
+        NodeId id = x->values.at[i];
+        graph->value_info[graph->n_value_info++] =
+            value_info(x->arena, x->full[id], graph_dtype(x->g, id), graph_shape(x->g, id));
+    }
+}
+
 static Onnx__GraphProto *make_graph(Export *x)
 {
     const Graph *g = x->g;
@@ -191,6 +203,7 @@ static Onnx__GraphProto *make_graph(Export *x)
         graph->output[graph->n_output++] =
             value_info(x->arena, finish_output(x, i, name), graph_dtype(g, id), graph_shape(g, id));
     }
+    add_value_infos(x, graph);
     graph->node = x->nodes.at;
     graph->n_node = x->nodes.n;
     graph->initializer = x->tensors.at;

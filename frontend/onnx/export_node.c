@@ -315,12 +315,17 @@ const char *ex_spread(Export *x, NodeId id)
 void ex_result(Export *x, NodeId id, const char *name)
 {
     x->full[id] = name;
-    if (!x->writing || !x->outputs[id] || x->nodes.n == x->said_from)
+    if (!x->writing || x->nodes.n == x->said_from)
         return;
     Onnx__NodeProto *last = x->nodes.at[x->nodes.n - 1];
-    for (size_t i = 0; i < last->n_output; i++)
-        if (last->output[i] == name)
+    for (size_t i = 0; i < last->n_output; i++) {
+        if (last->output[i] != name)
+            continue;
+        if (x->outputs[id])
             x->full[id] = last->output[i] = text(x->outputs[id]);
+        else
+            vec_push(x->arena, &x->values, id);
+    }
 }
 
 void ex_unsupported(Export *x, NodeId id, const char *format, ...)

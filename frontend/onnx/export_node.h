@@ -44,6 +44,7 @@ struct Export {
     uint32_t said_from;    /* number of ONNX nodes when that began */
     VEC(Onnx__NodeProto *) nodes;
     VEC(Onnx__TensorProto *) tensors;
+    VEC(NodeId) values; /* what the last ONNX node of their saying computes */
     VEC(KnownConstant) constants;
     VEC(BatchValue) batches;
     NameCount **names;
