@@ -13,10 +13,12 @@
 #include <sys/stat.h>
 
 /* The export that --entries names, or the only one. NULL: a diagnostic is recorded. */
-static const char *chosen_entry(Run *r, const Unit *u)
+static const char *chosen_entry(Run *r, Unit *u)
 {
     const char *wanted = option_value(&r->options, OPT_ENTRIES, NULL), *names[64], *list = "";
     uint32_t n = 0;
+    if (wanted && !(wanted = entries_add(r, u, wanted)))
+        return NULL;
     for (uint32_t i = 0; i < u->entries.n; i++) {
         const char *name = u->entries.at[i].name;
         if (!aot_is_export(u, i))

@@ -27,17 +27,17 @@ static bool expand_once(const Graph *old, Graph **out_g)
     Arena *a = old->unit->arena;
     NodeId *map = arena_new_array(a, NodeId, old->nodes.n + 1);
     const uint8_t *live = graph_live(a, old);
+    NodeId *in = arena_new_array(a, NodeId, old->operands.n + 1);
     bool done = true;
     for (uint32_t i = 0; i < old->inputs.n; i++)
         graph_input(g, old->inputs.at[i]);
     for (NodeId id = 0; id < old->nodes.n; id++) {
         const Node *node = graph_node(old, id);
-        NodeId in[256];
         if (!live[id])
             continue;
-        for (uint32_t i = 0; i < node->count && i < 256; i++)
+        for (uint32_t i = 0; i < node->count; i++)
             in[i] = map[graph_operand(old, id, i)];
-        map[id] = node->count > 256 ? NODE_NONE : graph_copy_node(g, old, id, in);
+        map[id] = graph_copy_node(g, old, id, in);
         const OpDef *def = op_defs[node->op];
         if (map[id] == NODE_NONE || !def->expand || is_said(old, node) ||
             graph_node(g, map[id])->op != node->op)
@@ -58,7 +58,7 @@ static const Graph *expand_unsaid(const Graph *g)
 {
     enum { ROUNDS = 16 };
     Graph *next;
-    for (int i = 0; i < ROUNDS; i++) {
+    for (int i = 0; i < ROUNDS && !g->unit->cx->errors; i++) {
         bool done = expand_once(g, &next);
         if (done)
             break;
@@ -237,6 +237,8 @@ bool onnx_export(Unit *u, const OnnxExport *o)
 {
     const Entry *e = unit_entry(u, o->entry);
     const Graph *g = expand_unsaid(e->graph);
+    if (u->cx->errors)
+        return false;
     Export x = { .unit = u, .arena = u->arena, .g = g, .options = o };
     x.need = arena_new_array(u->arena, uint8_t, g->nodes.n);
     x.uses = arena_new_array(u->arena, uint32_t, g->nodes.n);

@@ -26,7 +26,8 @@ exported() {
     local file=$1 entry=$2 name
     shift 2
     name=$(basename "$file" .dl)-$entry
-    expect 0 "$name.onnx .*: $entry of" "$DLCC" "$file" --entries "$entry" "$@" -o "$name.onnx"
+    name=${name//:/_}
+    expect 0 "$name.onnx .*: ${entry//:/_} of" "$DLCC" "$file" --entries "$entry" "$@" -o "$name.onnx"
     [ -s "$name.onnx" ] || { wrong "no $name.onnx"; return; }
     models+=("$name")
     printf '%s\n' "$file" --entries "$entry" "$@" >"$name.words"
@@ -88,6 +89,7 @@ example() {
 }
 
 example linreg predict
+exported "$root/examples/linreg.dl" vjp:predict:x -w linreg.safetensors
 example house predict closed
 example categorical p
 example perceptron side

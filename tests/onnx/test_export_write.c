@@ -140,12 +140,37 @@ static void test_nowhere(void **state)
     compiler_free(cx);
 }
 
+/* y = x backwards, piece by piece. */
+static void test_many_operands(void **state)
+{
+    enum { PIECES = 600 };
+    Compiler *cx = compiler_new();
+    char path[200];
+    snprintf(path, sizeof path, "%s/wide.onnx", (char *)*state);
+    Unit *u = unit_new(cx, "Many");
+    Graph *g = graph_new(u, "y", 0);
+    Shape x = { 1, { dim_of(PIECES) } };
+    NodeId in = graph_input(g, (Input){ .name = "x", .dtype = DT_F32, .shape = x }), part[PIECES];
+    for (int i = 0; i < PIECES; i++)
+        part[i] = b_slice_axis(g, in, 0, PIECES - 1 - i, PIECES - i);
+    graph_output(g, "y", b_concat(g, part, PIECES, 0), -1);
+    vec_push(cx->arena, &u->entries, (Entry){ .kind = ENTRY_EXPORT, .name = "y", .graph = g });
+    OnnxExport o = { .entry = "y", .path = path };
+    assert_true(onnx_export(u, &o));
+    FrontendOptions none = { 0 };
+    Compiler *back = compiler_new();
+    assert_non_null(frontend_load(back, path, &none));
+    compiler_free(back);
+    compiler_free(cx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_inside),
         cmocka_unit_test(test_outside),
         cmocka_unit_test(test_nowhere),
+        cmocka_unit_test(test_many_operands),
     };
     return cmocka_run_group_tests(tests, folder_setup, folder_teardown);
 }
