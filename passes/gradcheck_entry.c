@@ -7,6 +7,8 @@
 #include "passes/autodiff.h"
 #include "passes/pass.h"
 
+#include <string.h>
+
 /* Nodes that the first output needs, with outputs loss, d loss / d tensor ... */
 static Graph *loss_graph(Arena *a, const Graph *from, const EntryCheck *check)
 {
@@ -65,7 +67,14 @@ static const char *run_init(Arena *a, EntryCheck *check)
     return bad;
 }
 
-static void draw_tensors(Arena *a, CaseRng *r, EntryCheck *check)
+/* One that stands for an input (see gradcheck_export): no tensor of a program has a blank in its
+ * name. */
+static bool is_input(const Tensor *t)
+{
+    return !strncmp(t->name, "input ", 6);
+}
+
+static void draw_tensors(Arena *a, CaseRng *r, EntryCheck *check, CaseRange inputs)
 {
     const Unit *u = check->unit;
     for (uint32_t i = 0; i < u->tensors.n; i++) {
@@ -75,7 +84,9 @@ static void draw_tensors(Arena *a, CaseRng *r, EntryCheck *check)
             continue;
         v->f = arena_new_array(a, double, (size_t)v->count);
         for (int64_t k = 0; k < v->count; k++)
-            v->f[k] = check->initial[i].f[k] + case_uniform(r, -0.05, 0.05);
+            v->f[k] = is_input(&u->tensors.at[i])
+                          ? case_uniform(r, inputs.lo, inputs.hi)
+                          : check->initial[i].f[k] + case_uniform(r, -0.05, 0.05);
     }
 }
 
@@ -85,7 +96,7 @@ void gradcheck_entry_draw(Arena *a, EntryCheck *check, uint32_t draw, bool posit
     CaseRange floats = positive ? (CaseRange){ 0.5, 1.5, false } : (CaseRange){ -1, 1, false };
     CaseRng r = case_rng(a, check->args.seed + draw * UINT64_C(1000003));
     Value *in = arena_new_array(a, Value, g->inputs.n);
-    draw_tensors(a, &r, check);
+    draw_tensors(a, &r, check, floats);
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         const Input *x = &g->inputs.at[i];
         double hi = x->bound ? (double)x->bound - 1 : x->dtype == DT_BOOL ? 1 : 255;

@@ -70,6 +70,9 @@ bool gradcheck_export(Unit *u, const Entry *e, Entry *out_step)
     const Graph *old = e->graph;
     Graph *g = pass_begin(old);
     NodeId *map = pass_new_map(u->arena, old->nodes.n), loss = NODE_NONE;
+    for (uint32_t i = 0; i < g->inputs.n; i++) /* integers may be indices: small ones */
+        if (dtype_is_integer(g->inputs.at[i].dtype) && !g->inputs.at[i].bound)
+            g->inputs.at[i].bound = 2;
     copy_nodes(g, old, map);
     for (uint32_t i = 0; i < old->outputs.n; i++) {
         NodeId y = map[old->outputs.at[i].node];
