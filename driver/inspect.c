@@ -7,6 +7,8 @@
 #include "driver/verbs.h"
 
 #include "backend/model.h"
+#include "ir/op.h"
+#include "passes/trainable.h"
 #include "runtime/host/progress.h"
 #include "runtime/safetensors.h"
 
@@ -212,6 +214,24 @@ static void print_tensors(Arena *a, const Unit *u)
         printf("  %-28s %-22s %12s\n", "the optimizer's state", "", counted(a, moments));
 }
 
+/* For a model without a recipe, which may be somebody's to train: what could be. */
+static void print_trainable(Run *r, const Unit *u, const Trainable *t)
+{
+    uint32_t all = 0, reached = 0;
+    for (uint32_t i = 0; i < u->tensors.n; i++)
+        if (u->tensors.at[i].kind == TENSOR_PARAM) {
+            all++;
+            reached += t->reached[i];
+        }
+    if (u->recipe.present || !all)
+        return;
+    printf("trainable   %u of %u parameters get a gradient from the results\n", reached, all);
+    for (uint32_t i = 0; i < t->blockers.n; i++)
+        printf("  in the way: `%s`, %u time%s, first at %s: it has no derivative\n",
+               op_defs[t->blockers.at[i].op]->name, t->blockers.at[i].count,
+               t->blockers.at[i].count == 1 ? "" : "s", loc_text(r->cx, t->blockers.at[i].loc));
+}
+
 static void print_memory(Arena *a, const Program *p, const DlrtModel *m)
 {
     int64_t gather = m->view_bytes - m->arena_offset - m->arena_bytes;
@@ -303,9 +323,13 @@ static int inspect_model(Run *r, const char *path)
     Target t;
     if (!run_target(r, "x86-64-v3", &t))
         return EXIT_USAGE;
-    Unit *u = run_load(r, path, &o, NULL, NULL);
+    Unit *u = frontend_load(r->cx, path, &o);
+    Trainable trainable = { 0 };
+    if (u && !r->cx->errors)
+        trainable = trainable_find(u);
+    bool ok = u && !r->cx->errors && run_passes(r, u, NULL, NULL);
     int code = run_finish(r);
-    if (!u || code)
+    if (!ok || code)
         return code ? code : EXIT_INTERNAL;
     const DlrtModel *m = &model_tables(u->program, NULL, &t)->model;
     if (option_given(&r->options, OPT_JSON))
@@ -313,6 +337,7 @@ static int inspect_model(Run *r, const char *path)
     printf("model       %s\n", u->name);
     print_entries(r->arena, u->program);
     print_tensors(r->arena, u);
+    print_trainable(r, u, &trainable);
     print_memory(r->arena, u->program, m);
     print_kernels(r, u->program);
     return 0;

@@ -54,4 +54,16 @@ head -c 100 net.safetensors >short.safetensors
 [ $? = 3 ] || { echo "FAIL: a short file is not exit 3"; fail=1; }
 "$DLCC" inspect none.safetensors >out 2>&1
 [ $? = 3 ] || { echo "FAIL: no file is not exit 3"; fail=1; }
+
+# What could be trained, where nobody says what is, and what is in the way.
+cat >blocked.dl <<'END'
+model Blocked {
+  param w: f32[4, 4] = normal(1)
+  param b: f32[4] = zeros
+  export fn f(x: f32[4]) -> f32[4] { qr_q(w) @ x + b }
+}
+END
+"$DLCC" inspect blocked.dl >out || { echo "FAIL: inspect"; fail=1; }
+want 'trainable +1 of 2 parameters'
+want 'in the way: `qr_q`, 1 time, first at blocked.dl:4:38'
 exit $fail
