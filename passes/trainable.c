@@ -1,6 +1,6 @@
-/* trainable.c: see trainable.h. A walk down from the float results: an operand is reached through an
- * op that has a derivative; where that is zero by definition nothing passes, and where there is none
- * the op is in the way of what stands below it. */
+/* trainable.c: see trainable.h. A walk down from the float results: an operand is reached through
+ * an op that has a derivative; where that is zero by definition nothing passes, and where there is
+ * none the op is in the way of what stands below it. */
 #include "passes/trainable.h"
 
 #include "ir/op.h"
