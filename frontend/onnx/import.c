@@ -106,6 +106,13 @@ static bool import_node(Import *im, const Onnx__NodeProto *proto)
 {
     OnnxNode q = { .im = im, .proto = proto, .scope = im->names, .narrow = DT_COUNT };
     bool ok = false;
+    if (++im->n_nodes > ONNX_MAX_NODES) {
+        if (im->n_nodes == ONNX_MAX_NODES + 1)
+            diag_report(im->e->cx, DIAG_E0720, onnx_loc(im->file),
+                        "more than %d nodes, those of its functions counted where they are called",
+                        ONNX_MAX_NODES);
+        return false;
+    }
     if (!spend(im->e, 0, 64))
         return false;
     if (has_missing_input(&q)) {
@@ -261,12 +268,14 @@ static bool walk(Import *im)
     im->e->g = im->g;
     im->scope = scope_new(im->e, NULL);
     im->names = arena_make(im->a, Names);
-    im->constant.n = im->lines.n = im->refusals.n = im->taken.n = im->inputs.n = im->outputs.n = 0;
+    im->taken = arena_make(im->a, Names);
+    im->constant.n = im->lines.n = im->refusals.n = im->inputs.n = im->outputs.n = 0;
+    im->n_nodes = 0;
     im->again = im->stopped = false;
     if (!import_inputs(im) || !import_initializers(im))
         return false;
     import_nodes(im, im->names, g->node, g->n_node);
-    return im->again || import_outputs(im);
+    return im->again || (im->n_nodes <= ONNX_MAX_NODES && import_outputs(im));
 }
 
 static bool report_refusals(Import *im)
@@ -324,6 +333,11 @@ const char *onnx_import(Elab *e, const char *path, const char *until, OnnxWeight
     if (!im.file)
         return NULL;
     im.model = onnx_model(im.file);
+    if (im.model->n_functions > ONNX_MAX_FUNCTIONS) {
+        diag_report(e->cx, DIAG_E0720, onnx_loc(im.file), "more than %d functions",
+                    ONNX_MAX_FUNCTIONS);
+        return NULL;
+    }
     im.fixed = arena_new_array(e->a, uint8_t, im.model->graph->n_input + 1);
     e->call = 0;
     e->batch_max = 0;

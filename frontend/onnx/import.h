@@ -42,6 +42,9 @@ typedef struct {
 
 enum { LINE_NONE = UINT32_MAX, ONNX_MAX_INTS = 4096 };
 
+/* Functions are expanded: thirty that call each other twice are a billion nodes. */
+enum { ONNX_MAX_NODES = 65536, ONNX_MAX_FUNCTIONS = 4096, ONNX_MAX_REFUSALS = 100 };
+
 /* Integers known at compile time: a shape, axes, a split. */
 typedef struct {
     uint32_t n;
@@ -135,6 +138,12 @@ bool node_wrong(OnnxNode *q, const char *format, ...) __attribute__((format(prin
 
 const char *text_printf(OnnxNode *q, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* A text that grows in place: appending n pieces one to another would copy n^2. */
+typedef struct {
+    char *at; /* NULL: nothing yet */
+    size_t n, cap;
+} Text;
+void text_add(Arena *a, Text *t, const char *format, ...) __attribute__((format(printf, 3, 4)));
 const char *text_ints(OnnxNode *q, const int64_t *at, uint32_t n); /* "[1, -1]" */
 const char *text_dims(OnnxNode *q, const Shape *s);                /* "[B, 3, 2*B]" */
 const char *text_float(OnnxNode *q, double v); /* shortest that reads back as the same f32 or f64 */
@@ -179,7 +188,8 @@ struct Import {
     Names *names;
     VEC(Line) lines;
     VEC(Refusal) refusals;
-    VEC(const char *) taken;   /* identifiers */
+    Names *taken;              /* identifiers */
+    uint32_t n_nodes;          /* translated so far */
     VEC(OnnxValue *) inputs, outputs;
     uint8_t *fixed;            /* graph inputs taken by their values */
     VEC(uint8_t) constant;     /* by node of g: follows from constants; import_known.c */

@@ -67,5 +67,6 @@ bool import_call(OnnxNode *q, const Onnx__FunctionProto *f)
     static const OnnxRow as_is = { .op = "", .flags = 0 };
     q->row = &as_is;
     return bind_inputs(q, f, body) && (import_nodes(im, body, f->node, f->n_node), !im->again) &&
+           im->n_nodes <= ONNX_MAX_NODES &&
            bind_outputs(q, f, body);
 }

@@ -146,8 +146,11 @@ static bool import_input(Import *im, uint32_t number)
     q.name = q.info->name ? q.info->name : "";
     const FrontendOptions *o = im->e->options;
     q.has_given = o->known && o->known(o->user, q.name, &q.given);
-    if (names_find(im, im->names, q.name))
-        return input_fail(&q, "is declared twice");
+    if (names_find(im, im->names, q.name)) {
+        diag_report(im->e->cx, DIAG_E0721, onnx_loc(im->file), "the input `%s` is declared twice",
+                    onnx_escape(im->a, q.name));
+        return false;
+    }
     OnnxValue *v = names_add(im, im->names, q.name);
     v->input = (int32_t)number;
     if (im->fixed[number]) {
@@ -170,21 +173,24 @@ static bool import_input(Import *im, uint32_t number)
 }
 
 /* Old files list initializers among the inputs: those are defaults, and constants for us. */
-static bool is_initializer(const Onnx__GraphProto *g, const char *name)
+static Names *initializer_names(Import *im)
 {
-    for (size_t i = 0; name && i < g->n_initializer; i++)
-        if (g->initializer[i]->name && !strcmp(g->initializer[i]->name, name))
-            return true;
-    return false;
+    const Onnx__GraphProto *g = im->model->graph;
+    Names *names = arena_make(im->a, Names);
+    for (size_t i = 0; i < g->n_initializer; i++)
+        if (!names_find(im, names, g->initializer[i]->name))
+            names_add(im, names, g->initializer[i]->name);
+    return names;
 }
 
 bool import_inputs(Import *im)
 {
     const Onnx__GraphProto *g = im->model->graph;
+    Names *initializers = initializer_names(im);
     if (!im->static_batch)
         im->batch = NULL;
     for (uint32_t i = 0; i < g->n_input; i++)
-        if (!is_initializer(g, g->input[i]->name) && !import_input(im, i))
+        if (!names_find(im, initializers, g->input[i]->name) && !import_input(im, i))
             return false;
     if (im->batch) /* its name in the text */
         im->batch_ident = im->static_batch ? NULL : import_ident(im, im->batch);

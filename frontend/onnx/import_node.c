@@ -367,6 +367,12 @@ bool node_unsupported(OnnxNode *q, const char *format, ...)
             return false;
         }
     }
-    vec_push(im->a, &im->refusals, (Refusal){ op, why, node_title(q), 1 });
+    bool full = im->refusals.n >= ONNX_MAX_REFUSALS; /* all others together */
+    if (im->refusals.n > ONNX_MAX_REFUSALS)
+        im->refusals.at[ONNX_MAX_REFUSALS].count++;
+    else
+        vec_push(im->a, &im->refusals,
+                 (Refusal){ full ? "others" : op, full ? "as is said of some above" : why,
+                            node_title(q), 1 });
     return false;
 }

@@ -19,12 +19,32 @@ const char *text_printf(OnnxNode *q, const char *format, ...)
     return text;
 }
 
+void text_add(Arena *a, Text *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    if (t->n + (size_t)n + 1 > t->cap) {
+        t->cap = 2 * (t->n + (size_t)n) + 64;
+        char *wider = arena_alloc(a, t->cap);
+        if (t->n)
+            memcpy(wider, t->at, t->n);
+        t->at = wider;
+    }
+    va_start(args, format);
+    vsnprintf(t->at + t->n, (size_t)n + 1, format, args);
+    va_end(args);
+    t->n += (size_t)n;
+}
+
 const char *text_ints(OnnxNode *q, const int64_t *at, uint32_t n)
 {
-    char *text = arena_printf(q->im->a, "[");
+    Text t = { 0 };
     for (uint32_t i = 0; i < n; i++)
-        text = arena_printf(q->im->a, "%s%s%lld", text, i ? ", " : "", (long long)at[i]);
-    return arena_printf(q->im->a, "%s]", text);
+        text_add(q->im->a, &t, "%s%lld", i ? ", " : "[", (long long)at[i]);
+    text_add(q->im->a, &t, n ? "]" : "[]");
+    return t.at;
 }
 
 static const char *dim_text(Import *im, Dim d)
@@ -302,7 +322,8 @@ bool node_known(OnnxNode *q, uint32_t output, Dtype dtype, const Shape *shape, c
     OnnxTensor *t = arena_make(im->a, OnnxTensor);
     size_t bytes = (size_t)n * dtype_size(dtype);
     void *own = arena_alloc(im->a, bytes + 1);
-    memcpy(own, elements, bytes);
+    if (bytes)
+        memcpy(own, elements, bytes);
     *t = (OnnxTensor){
         .dtype = dtype, .rank = shape->rank, .count = n, .data = own, .bytes = bytes
     };
@@ -396,42 +417,23 @@ static const char *named(Import *im, const char *ident, const char *name)
                : ident;
 }
 
-typedef struct {
-    char *text;
-    size_t n, cap;
-} Text;
-
-static void put(Import *im, Text *t, const char *s)
-{
-    size_t n = strlen(s);
-    if (t->n + n + 1 > t->cap) {
-        t->cap = 2 * (t->n + n) + 4096;
-        char *wider = arena_alloc(im->a, t->cap);
-        if (t->n)
-            memcpy(wider, t->text, t->n);
-        t->text = wider;
-    }
-    memcpy(t->text + t->n, s, n + 1);
-    t->n += n;
-}
-
 static void put_signature(Import *im, Text *t, const char *const *names)
 {
-    put(im, t, "  export fn forward(");
+    text_add(im->a, t, "  export fn forward(");
     bool first = true;
     for (uint32_t i = 0; i < im->inputs.n; i++) {
         OnnxValue *v = im->inputs.at[i];
         if (v->kind != VALUE_NODE)
             continue;
-        put(im, t, arena_printf(im->a, "%s%s: %s", first ? "" : ", ", named(im, v->ident, v->name),
-                                node_type_text(im, v->val.node)));
+        text_add(im->a, t, "%s%s: %s", first ? "" : ", ", named(im, v->ident, v->name),
+                 node_type_text(im, v->val.node));
         first = false;
     }
-    put(im, t, ") -> (");
+    text_add(im->a, t, ") -> (");
     for (uint32_t i = 0; i < im->outputs.n; i++)
-        put(im, t, arena_printf(im->a, "%s%s: %s", i ? ", " : "", names[i],
-                                node_type_text(im, im->outputs.at[i]->val.node)));
-    put(im, t, ") {\n");
+        text_add(im->a, t, "%s%s: %s", i ? ", " : "", names[i],
+                 node_type_text(im, im->outputs.at[i]->val.node));
+    text_add(im->a, t, ") {\n");
 }
 
 const char *import_model_text(Import *im)
@@ -448,18 +450,18 @@ const char *import_model_text(Import *im)
     for (uint32_t i = 0; i < q.needs.n; i++)
         im->lines.at[q.needs.at[i]].live = true;
     mark_live(im);
-    put(im, &t, arena_printf(im->a, "model %s {\n", im->model_name));
+    text_add(im->a, &t, "model %s {\n", im->model_name);
     for (uint32_t i = 0; i < im->lines.n; i++)
         if (im->lines.at[i].live && im->lines.at[i].kind != LINE_LET)
-            put(im, &t, arena_printf(im->a, "  %s\n", im->lines.at[i].text));
-    put(im, &t, "\n");
+            text_add(im->a, &t, "  %s\n", im->lines.at[i].text);
+    text_add(im->a, &t, "\n");
     put_signature(im, &t, names);
     for (uint32_t i = 0; i < im->lines.n; i++)
         if (im->lines.at[i].live && im->lines.at[i].kind == LINE_LET)
-            put(im, &t, arena_printf(im->a, "    %s\n", im->lines.at[i].text));
-    put(im, &t, im->outputs.n > 1 ? "    (" : "    ");
+            text_add(im->a, &t, "    %s\n", im->lines.at[i].text);
+    text_add(im->a, &t, "%s", im->outputs.n > 1 ? "    (" : "    ");
     for (uint32_t i = 0; i < im->outputs.n; i++)
-        put(im, &t, arena_printf(im->a, "%s%s", i ? ", " : "", results[i]));
-    put(im, &t, im->outputs.n > 1 ? ")\n  }\n}\n" : "\n  }\n}\n");
-    return t.text;
+        text_add(im->a, &t, "%s%s", i ? ", " : "", results[i]);
+    text_add(im->a, &t, "%s", im->outputs.n > 1 ? ")\n  }\n}\n" : "\n  }\n}\n");
+    return t.at;
 }

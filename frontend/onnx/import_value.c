@@ -73,11 +73,8 @@ static bool is_taken(Import *im, const char *ident)
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (!strcmp(words[i], ident))
             return true;
-    const char *name = name_of(im->e->cx, ident);
-    for (uint32_t i = 0; i < im->taken.n; i++)
-        if (im->taken.at[i] == name)
-            return true;
-    return global_lookup(im->e, name).kind != VAL_NONE;
+    return names_find(im, im->taken, ident) ||
+           global_lookup(im->e, name_of(im->e->cx, ident)).kind != VAL_NONE;
 }
 
 /* Letters of `name` that may stand in an identifier; others become one `_`. */
@@ -106,11 +103,10 @@ const char *import_ident(Import *im, const char *name)
     const char *base = plain(im, name), *ident = base;
     if (is_taken(im, ident))
         ident = arena_printf(im->a, "%s_", base);
+    /* After a few tries a number that is likely free: thousands of names may look alike. */
     for (uint32_t k = 2; is_taken(im, ident); k++)
-        ident = arena_printf(im->a, "%s_%u", base, k);
-    ident = name_of(im->e->cx, ident);
-    vec_push(im->a, &im->taken, ident);
-    return ident;
+        ident = arena_printf(im->a, "%s_%u", base, k < 10 ? k : im->taken->values.n + k);
+    return names_add(im, im->taken, ident)->name;
 }
 
 /* ---- Elements ---- */
@@ -197,15 +193,18 @@ static const char *element_text(Import *im, Dtype t, const Value *v, int64_t i)
     return arena_printf(im->a, "%lld", (long long)v->i[i]);
 }
 
-static char *list_text(Import *im, const OnnxTensor *t, const Value *v, uint32_t axis, int64_t *at)
+static void add_list(Import *im, Text *to, const OnnxTensor *t, const Value *v, uint32_t axis,
+                     int64_t *at)
 {
-    if (axis == t->rank)
-        return arena_printf(im->a, "%s", element_text(im, t->dtype, v, (*at)++));
-    char *text = arena_printf(im->a, "[");
-    for (int64_t i = 0; i < t->dim[axis]; i++)
-        text = arena_printf(im->a, "%s%s%s", text, i ? ", " : "",
-                            list_text(im, t, v, axis + 1, at));
-    return arena_printf(im->a, "%s]", text);
+    if (axis == t->rank) {
+        text_add(im->a, to, "%s", element_text(im, t->dtype, v, (*at)++));
+        return;
+    }
+    for (int64_t i = 0; i < t->dim[axis]; i++) {
+        text_add(im->a, to, i ? ", " : "[");
+        add_list(im, to, t, v, axis + 1, at);
+    }
+    text_add(im->a, to, "]");
 }
 
 const char *value_literal(Import *im, const OnnxTensor *t, uint32_t max)
@@ -225,7 +224,11 @@ const char *value_literal(Import *im, const OnnxTensor *t, uint32_t max)
         for (int64_t i = 0; i < v.count; i++)
             if (v.i[i] < 0)
                 return NULL;
-    return arena_printf(im->a, "%s(%s)", dtype_name(t->dtype), list_text(im, t, &v, 0, &at));
+    Text to = { 0 };
+    text_add(im->a, &to, "%s(", dtype_name(t->dtype));
+    add_list(im, &to, t, &v, 0, &at);
+    text_add(im->a, &to, ")");
+    return to.at;
 }
 
 static bool is_param(const OnnxTensor *t)

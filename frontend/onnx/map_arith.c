@@ -43,20 +43,18 @@ bool map_pow(OnnxNode *q)
 
 static bool fold_inputs(OnnxNode *q, const char *pattern)
 {
-    const char *text = node_arg(q, 0);
-    for (uint32_t i = 1; text && i < node_inputs(q); i++) {
+    const char *first = node_arg(q, 0), *a = strchr(pattern, '$'), *b = strchr(a + 1, '$');
+    Text t = { 0 };
+    for (uint32_t i = 1; i < node_inputs(q); i++) /* the first `$` is what comes before */
+        text_add(q->im->a, &t, "%.*s", (int)(a - pattern), pattern);
+    text_add(q->im->a, &t, "%s", first ? first : "");
+    for (uint32_t i = 1; i < node_inputs(q); i++) {
         const char *x = node_arg(q, i);
         if (!x)
             return false;
-        const char *both[2] = { text, x };
-        char *out = (char *)text_printf(q, "%s", "");
-        uint32_t k = 0;
-        for (const char *c = pattern; *c; c++)
-            out = *c == '$' ? (char *)text_printf(q, "%s%s", out, both[k++])
-                            : (char *)text_printf(q, "%s%c", out, *c);
-        text = out;
+        text_add(q->im->a, &t, "%.*s%s%s", (int)(b - a - 1), a + 1, x, b + 1);
     }
-    return text && node_let(q, 0, "%s", text);
+    return first && node_let(q, 0, "%s", t.at);
 }
 
 bool map_max(OnnxNode *q)

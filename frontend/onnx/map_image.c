@@ -6,10 +6,11 @@
 
 static const char *numbers_text(OnnxNode *q, const double *at, uint32_t n)
 {
-    const char *out = "";
+    Text t = { 0 };
     for (uint32_t i = 0; i < n; i++)
-        out = text_printf(q, "%s%s%.17g", out, i ? ", " : "", at[i]);
-    return text_printf(q, "[%s]", out);
+        text_add(q->im->a, &t, "%s%.17g", i ? ", " : "[", at[i]);
+    text_add(q->im->a, &t, n ? "]" : "[]");
+    return t.at;
 }
 
 /* ---- Resize ---- */
