@@ -51,6 +51,10 @@ END
 base64 -d <<<"$PNG" >half.png
 expect 0 '' "$DLRUN" train side.dl -q
 expect 0 '^left [0-9.]* %' "$DLRUN" infer side.dl -i half.png
+# The names are in the weights, and with them in a library.
+"$DLCC" side.dl -q -o side.so -w side.safetensors && mv side.safetensors away || fail "no side.so"
+expect 0 '^left [0-9.]* %' "$DLRUN" infer side.so -i half.png
+mv away side.safetensors
 
 # Results whose size the data tell are cut to it; their counts are not shown.
 cat >some.dl <<'END'
