@@ -106,6 +106,7 @@ expect 2 'E0903' "$DLRUN" train net.dl
 expect 0 '' "$DLRUN" train net.dl -q --fresh
 # A damaged checkpoint with a whole predecessor goes on from that.
 sed 's/epochs = 2/epochs = 100000; checkpoint = every(steps=5)/' net.dl >long.dl
+rm -f net.safetensors.prev # one of the damaged ones above
 "$DLRUN" train long.dl --fresh >out 2>&1 &
 pid=$!
 for _ in $(seq 300); do [ -e net.safetensors.prev ] && grep -q '^epoch' out && break; sleep 0.01; done
