@@ -6,9 +6,9 @@
  * are named after the layers that they come from.
  *
  *   export.c        the two walks, inputs and outputs    export.def  how each op is said
- *   export_node.c   nodes, constants, names, shapes      export_write.c  the file
+ *   export_node.c   nodes, constants, names              export_shape.c  types and shapes
  *   export_math.c, export_move.c, export_index.c, export_reduce.c, export_contract.c,
- *   export_quant.c  the ops */
+ *   export_quant.c  the ops                              export_write.c  the file */
 #ifndef DLCC_FRONTEND_ONNX_EXPORT_H
 #define DLCC_FRONTEND_ONNX_EXPORT_H
 #include "ir/unit.h"

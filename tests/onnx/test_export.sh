@@ -80,11 +80,11 @@ compare_all() {
 
 # example NAME ENTRY...: a short training, then each export.
 example() {
-    local name=$1 entry
+    local file=$root/examples/$1.dl name=${1##*/} entry
     shift
-    "$DLRUN" train "$root/examples/$name.dl" --fresh -q --set steps=3 >out 2>&1 || wrong "$name: training"
+    "$DLRUN" train "$file" --fresh -q --set steps=3 >out 2>&1 || wrong "$name: training"
     for entry; do
-        exported "$root/examples/$name.dl" "$entry" -w "$name.safetensors"
+        exported "$file" "$entry" -w "$name.safetensors"
     done
 }
 
@@ -100,12 +100,12 @@ exported "$root/examples/iris.dl" logit --model Logistic -w logistic.safetensors
 "$DLRUN" train "$root/examples/iris.dl" --model Softmax --fresh -q --set steps=3 >out 2>&1 || wrong iris
 exported "$root/examples/iris.dl" logits --model Softmax -w softmax.safetensors
 if has_fashion; then
-    for name in mlp lenet regularized resnet; do
+    for name in mlp lenet regularized resnet finetune/clothes; do
         example "$name" logits
     done
     example gan make
 else
-    echo "skipped by name: mlp lenet regularized resnet gan (no dataset-fashion-mnist)"
+    echo "skipped by name: mlp lenet regularized resnet clothes gan (no dataset-fashion-mnist)"
 fi
 
 # Quantized: one scale, and one for each channel.
