@@ -50,5 +50,5 @@ at_most $((12 * 1024 + 8)) ./train
 
 ls /usr/share/datasets/fashion-mnist/train-images-idx3-ubyte* >/dev/null 2>&1 || { echo "no Fashion-MNIST here"; exit 0; }
 cp "$root"/examples/lenet.dl .
-at_most $((100 * 1024)) "$DLRUN" train lenet.dl --set epochs=1
-at_most $((100 * 1024)) "$DLRUN" train lenet.dl --fresh --set epochs=1
+at_most $((100 * 1024)) "$DLRUN" train lenet.dl --set epochs=1 --set steps=50
+at_most $((100 * 1024)) "$DLRUN" train lenet.dl --fresh --set epochs=1 --set steps=50
