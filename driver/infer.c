@@ -102,6 +102,7 @@ static bool run(Infer *q)
     if (q->number == DLRT_NONE)
         return false;
     bool trained = (q->e->library.table && q->e->library.table->weights) ||
+                   engine_has_start_values(q->e) ||
                    checkpoint_look(q->e, engine_checkpoint_path(q->e)) != CHECKPOINT_NONE;
     if (random && !weights && !trained) {
         if (!option_given(&q->e->run->options, OPT_QUIET))
