@@ -398,6 +398,9 @@ bool match_args(Elab *e, const char *callee, const AstParam *params, uint32_t n,
 Args args_of(Elab *e, const Val *vals, uint32_t n, LocId loc);
 uint64_t mix(uint64_t h, uint64_t v);
 uint64_t mix_text(uint64_t h, const char *s);
+/* A file as part of a random site: by its name, so that neither the folder it is named from nor
+ * other files change what is drawn. */
+uint64_t site_file(const Elab *e, uint32_t file);
 
 /* ---- elab_layer.c ---- */
 

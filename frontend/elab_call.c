@@ -18,6 +18,12 @@ uint64_t mix_text(uint64_t h, const char *s)
     return mix(h, 256);
 }
 
+uint64_t site_file(const Elab *e, uint32_t file)
+{
+    const char *path = e->cx->sources.at[file].path, *slash = strrchr(path, '/');
+    return mix_text(0, slash ? slash + 1 : path);
+}
+
 Args args_of(Elab *e, const Val *vals, uint32_t n, LocId loc)
 {
     Args a = { arena_new_array(e->a, Arg, n), n };
@@ -241,7 +247,7 @@ static Val call_user(Elab *e, Fn *f, const Args *args, const Shape *ellipsis, Lo
     LocId here = loc_here(e, loc);
     e->calls++;
     e->yields = NULL;
-    e->site = mix(mix(site, l->file), l->begin);
+    e->site = mix(mix(site, site_file(e, l->file)), l->begin);
     bool ok = bind_params(e, f, args, s,
                           loc); /* blamed on the caller's arguments, seen from the caller */
     e->owner = f->owner;

@@ -14,7 +14,8 @@ NodeId clock_node(Elab *e, const char *field)
 static AttrValue random_site(const BuiltinCall *q)
 {
     const Loc *l = loc_get(q->e->cx, q->loc);
-    uint64_t h = mix(mix(q->e->site, l->file), ((uint64_t)l->begin << 32) | l->end);
+    uint64_t h = mix(q->e->site, site_file(q->e, l->file));
+    h = mix(h, ((uint64_t)l->begin << 32) | l->end);
     if (q->e->owner)
         h = mix_text(h, q->e->owner->path);
     return attr_i((int64_t)(h & 0x7fffffff));

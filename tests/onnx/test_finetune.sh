@@ -22,9 +22,9 @@ run "$DLRUN" infer clothes.so -i "${pictures[0]}" -o so.npy
 cmp dl.npy so.npy || wrong "the library says something else than the program"
 "$DLRUN" infer clothes.so -i "${pictures[0]}" >so.txt || wrong "infer of the library"
 "$DLRUN" infer clothes.onnx -i "${pictures[0]}" >onnx.txt || wrong "infer of the ONNX file"
-paste -d ' ' <(tail -n +2 so.txt | head -100) <(tail -n +2 onnx.txt | head -100) |
-    awk '{ for (i = 1; i <= 10; i++) { d = $i - $(i + 10); if (d < 0) d = -d; n++; bad += d > 1e-3 } }
-         END { exit !(n == 1000 && !bad) }' || wrong "the ONNX file says something else"
+# Names and percents of ten thousand pictures; a last digit may round the other way.
+[ "$(wc -l <onnx.txt)" = 10000 ] && [ "$(diff so.txt onnx.txt | grep -c '^>')" -le 20 ] ||
+    wrong "the ONNX file says something else"
 
 # Until a node by its name, until a value by its name: the same; until nothing there is: said.
 cp "$(dirname "$example")/rotations.onnx" .

@@ -24,7 +24,7 @@ static const struct {
     { "signals", NULL, 8 },    { "xor", "Perceptron", 8 }, { "xor", "Xor", 8 },
     { "nn", "Heads", 8 },      { "nn", "State", 8 },      { "nn", "Sums", 8 },
 };
-enum { PROGRAMS = sizeof programs / sizeof *programs };
+enum { PROGRAMS = sizeof programs / sizeof *programs, DRAWS = 4 };
 
 static Unit *load(Compiler *cx, size_t i)
 {
@@ -38,18 +38,20 @@ static Unit *load(Compiler *cx, size_t i)
 }
 
 /* Inputs for which the loss is finite, if either range gives them. */
-static void find_finite(EntryCheck *check)
+static void find_finite(EntryCheck *check, uint32_t draw)
 {
     Graph loss = *check->graph;
     Value value;
     loss.outputs.n = 1;
-    gradcheck_entry_draw(check->unit->arena, check, 0, false);
+    gradcheck_entry_draw(check->unit->arena, check, draw, false);
     assert_null(interp_run(check->unit->arena, &loss, &check->args, &value));
     if (!isfinite(value.f[0]))
-        gradcheck_entry_draw(check->unit->arena, check, 0, true);
+        gradcheck_entry_draw(check->unit->arena, check, draw, true);
 }
 
-static void check_tensor(const EntryCheck *check, uint32_t k, size_t i)
+/* False: nothing to compare there: a perceptron's loss is flat where it is right, or a kink is
+ * near. */
+static bool check_tensor(const EntryCheck *check, uint32_t k, size_t i)
 {
     Unit *u = check->unit;
     const char *name = u->tensors.at[check->tensors.at[k]].name;
@@ -61,10 +63,11 @@ static void check_tensor(const EntryCheck *check, uint32_t k, size_t i)
     one.outputs.n = 2;
     const char *bad = gradcheck(u->arena, &one, &check->args, &point, 1, programs[i].directions,
                                 3 + k, &result);
-    if (bad || result.error > 1e-6 || !result.directions || !(result.gradient > 0))
+    if (bad || result.error > 1e-6)
         fail_msg("%s, `%s`: %s, derivative %.9g, quotient %.9g, error %g, %u kinks",
                  programs[i].file, name, bad, result.derivative, result.quotient, result.error,
                  result.kinks);
+    return result.directions && result.gradient > 0;
 }
 
 static void check_entry(Unit *u, const Entry *e, size_t i)
@@ -75,9 +78,16 @@ static void check_entry(Unit *u, const Entry *e, size_t i)
     if (bad)
         fail_msg("%s: %s", programs[i].file, bad);
     assert_true(check.tensors.n > 0);
-    find_finite(&check);
-    for (uint32_t k = 0; k < check.tensors.n; k++)
-        check_tensor(&check, k, i);
+    for (uint32_t k = 0; k < check.tensors.n; k++) {
+        bool compared = false;
+        for (uint32_t draw = 0; draw < DRAWS && !compared; draw++) {
+            find_finite(&check, draw);
+            compared = check_tensor(&check, k, i);
+        }
+        if (!compared)
+            fail_msg("%s, `%s`: nothing to compare at %d places", programs[i].file,
+                     u->tensors.at[check.tensors.at[k]].name, DRAWS);
+    }
 }
 
 static void losses_have_their_gradients(void **state)
