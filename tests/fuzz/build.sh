@@ -13,7 +13,7 @@ out=$(cd "$out" && pwd)
 build() { # name, files and flags
     local name=$1
     shift
-    "${CLANG:-clang-19}" -std=c11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -I. -I"$out/generated" \
+    "${CLANG:-clang-19}" -std=c11 -D_GNU_SOURCE -DDLCC_VERSION=\"fuzz\" -O1 -g -Wall -Wextra -I. -I"$out/generated" \
         -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o "$out/$name" \
         "tests/fuzz/$name.c" "$@"
     echo "$out/$name"
