@@ -84,7 +84,8 @@ static void child(const char *folder, CaseResult *result)
 {
     int null = open("/dev/null", O_RDWR);
     limit(RLIMIT_CPU, CASE_SECONDS + 1, CASE_SECONDS + 2);
-    limit(RLIMIT_AS, (rlim_t)CASE_MEGABYTES << 20, (rlim_t)CASE_MEGABYTES << 20);
+    if (CASE_MEGABYTES)
+        limit(RLIMIT_AS, (rlim_t)CASE_MEGABYTES << 20, (rlim_t)CASE_MEGABYTES << 20);
     limit(RLIMIT_CORE, 0, 0);
     alarm(WALL_SECONDS); /* a deadlock takes no time of the processor */
     if (null >= 0) {
