@@ -34,7 +34,7 @@ bool value_has_batch(const DlrtValue *v)
     return v->rank && v->batch[0] == 1;
 }
 
-static bool ends_with(const char *s, const char *suffix)
+bool ends_with(const char *s, const char *suffix)
 {
     size_t n = strlen(s), m = strlen(suffix);
     return n >= m && !strcmp(s + n - m, suffix);

@@ -29,6 +29,8 @@ int64_t examples_wanted(const Examples *x);
 /* An array from a file that is one TensorProto. False: reported. */
 bool read_tensor_file(Engine *e, const char *path, HostNpy *out);
 
+bool ends_with(const char *s, const char *suffix);
+
 /* Whether the value has an axis of examples. */
 bool value_has_batch(const DlrtValue *v);
 

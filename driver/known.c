@@ -8,12 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool ends_with(const char *s, const char *suffix)
-{
-    size_t n = strlen(s), m = strlen(suffix);
-    return n >= m && !strcmp(s + n - m, suffix);
-}
-
 static bool keep(Engine *e, const char *name, const HostNpy *x)
 {
     FrontendValue v = { .dtype = (Dtype)x->dtype, .rank = (uint32_t)x->rank };

@@ -513,7 +513,7 @@ bool data_check(Elab *e, const DataView *view, const AstFn *loss, LocId loc);
 
 Module *module_import(Elab *e, Module *from, const AstString *path);
 /* The model of an ONNX module, cut at a value or node `until` (NULL: whole). */
-Val module_model(Elab *e, Module *m, const char *until, LocId loc);
+Val module_model(Elab *e, Module *m, const char *until);
 AstExpr *parse_value(Elab *e, const char *origin, const char *text);
 
 #endif

@@ -97,12 +97,11 @@ static Module *load_onnx(Elab *e, const char *path, const char *until)
     return m;
 }
 
-Val module_model(Elab *e, Module *m, const char *until, LocId loc)
+Val module_model(Elab *e, Module *m, const char *until)
 {
     Module *part = until ? load_onnx(e, m->path, until) : m;
     if (!part)
         return val_error();
-    (void)loc;
     return module_lookup(e, part, part->file->items[0]->layer.name.text);
 }
 

@@ -89,6 +89,9 @@ const char *node_state(OnnxNode *q, uint32_t input);
 bool node_ints(OnnxNode *q, uint32_t input, Ints *out);
 bool node_numbers(OnnxNode *q, uint32_t input, uint32_t *out_n, const double **out_at);
 bool node_number(OnnxNode *q, uint32_t input, double *out);
+/* The one element of an input as a number of the text, exact for the input's dtype. NULL: as for
+ * node_number. */
+const char *node_number_text(OnnxNode *q, uint32_t input);
 bool node_is_known(OnnxNode *q, uint32_t input);
 
 bool attribute_has(const OnnxNode *q, const char *name);
@@ -129,7 +132,6 @@ bool node_alias(OnnxNode *q, uint32_t output, uint32_t input);
 bool node_known(OnnxNode *q, uint32_t output, Dtype dtype, const Shape *shape,
                 const void *elements);
 bool node_known_ints(OnnxNode *q, uint32_t output, const int64_t *at, uint32_t n);
-/* Translates a list of nodes in place, as a function's body: see import_function.c. */
 
 /* Notes that this node cannot be translated, and why; false. */
 bool node_unsupported(OnnxNode *q, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -137,11 +137,6 @@ bool import_eval(Import *im, OnnxNode *q, const char *text, Val *out, uint32_t n
     return false;
 }
 
-static const char *expression(OnnxNode *q, const char *format, va_list args)
-{
-    return arena_vprintf(q->im->a, format, args);
-}
-
 /* Binds ident to the expression; its line. */
 static uint32_t bind_line(OnnxNode *q, const char *ident, const char *text, Val *out_v)
 {
@@ -197,7 +192,7 @@ bool node_let(OnnxNode *q, uint32_t output, const char *format, ...)
     Import *im = q->im;
     va_list args;
     va_start(args, format);
-    const char *text = q->failed ? "" : expression(q, format, args);
+    const char *text = q->failed ? "" : arena_vprintf(q->im->a, format, args);
     va_end(args);
     if (q->failed)
         return false;
@@ -220,7 +215,7 @@ const char *node_tmp(OnnxNode *q, const char *hint, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    const char *text = q->failed ? "" : expression(q, format, args);
+    const char *text = q->failed ? "" : arena_vprintf(q->im->a, format, args);
     va_end(args);
     if (q->failed)
         return NULL;
@@ -244,7 +239,7 @@ bool node_tmps(OnnxNode *q, uint32_t n, const char *const *hints, const char **o
     Val parts[8];
     va_list args;
     va_start(args, format);
-    const char *text = q->failed ? "" : expression(q, format, args);
+    const char *text = q->failed ? "" : arena_vprintf(q->im->a, format, args);
     va_end(args);
     if (q->failed || !import_eval(im, q, text, parts, n))
         return false;

@@ -193,6 +193,19 @@ static const char *element_text(Import *im, Dtype t, const Value *v, int64_t i)
     return arena_printf(im->a, "%lld", (long long)v->i[i]);
 }
 
+const char *node_number_text(OnnxNode *q, uint32_t input)
+{
+    OnnxTensor t;
+    double unused; /* node_number says what is wrong, or that the value is needed */
+    OnnxValue *v = node_number(q, input, &unused) ? node_value(q, input) : NULL;
+    if (!v || !value_elements(q->im, v, &t))
+        return NULL;
+    Shape one = { .rank = 1, .dim = { dim_of(1) } };
+    Value number = value_from_bytes(q->im->a, t.dtype, &one, t.data);
+    return t.dtype == DT_BOOL ? (number.i[0] ? "1" : "0")
+                              : element_text(q->im, t.dtype, &number, 0);
+}
+
 static void add_list(Import *im, Text *to, const OnnxTensor *t, const Value *v, uint32_t axis,
                      int64_t *at)
 {

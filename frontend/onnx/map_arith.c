@@ -28,12 +28,12 @@ bool map_pow(OnnxNode *q)
         return false;
     Dtype base = node_dtype(q, 0), power = node_dtype(q, 1);
     const char *own = q->narrow != DT_COUNT ? "f32" : dtype_name(base);
-    double known;
     bool wide = dtype_is_float(base) && (power == DT_F16 || power == DT_BF16);
     if (dtype_is_float(base) && node_is_known(q, 1) &&
-        graph_shape(q->im->g, node_value(q, 1)->val.node)->rank == 0 && node_number(q, 1, &known))
-        return known < 0 ? node_let(q, 0, "%s^(%s)", a, text_float(q, known))
-                         : node_let(q, 0, "%s^%s", a, text_float(q, known));
+        node_shape(q, 1)->rank == 0) {
+        const char *known = node_number_text(q, 1);
+        return known && node_let(q, 0, *known == '-' ? "%s^(%s)" : "%s^%s", a, known);
+    }
     if (base == power && !wide)
         return node_let(q, 0, "%s^%s", a, b);
     if (dtype_is_float(base) || !dtype_is_float(power))

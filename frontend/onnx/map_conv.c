@@ -161,24 +161,30 @@ static bool pool_read(OnnxNode *q, Window *w, int64_t *extra)
     return true;
 }
 
-static const char *pool_numbers(OnnxNode *q, const Window *w, const int64_t *high)
+/* A pool that ignores its padding takes the last window's as padding, too. */
+static void reach_further(Window *w, const int64_t *extra)
+{
+    for (uint32_t i = 0; i < w->n; i++)
+        w->high[i] += extra[i];
+}
+
+static const char *pool_numbers(OnnxNode *q, const Window *w)
 {
     return text_printf(q, "%s, stride=%s, low=%s, high=%s, dilation=%s",
                        text_ints(q, w->window, w->n), text_ints(q, w->stride, w->n),
-                       text_ints(q, w->low, w->n), text_ints(q, high, w->n),
+                       text_ints(q, w->low, w->n), text_ints(q, w->high, w->n),
                        text_ints(q, w->dilation, w->n));
 }
 
 bool map_max_pool(OnnxNode *q)
 {
     Window w;
-    int64_t extra[MAX_RANK], high[MAX_RANK];
+    int64_t extra[MAX_RANK];
     const char *x = node_arg(q, 0);
     if (!x || !pool_read(q, &w, extra))
         return false;
-    for (uint32_t i = 0; i < w.n; i++)
-        high[i] = w.high[i] + extra[i];
-    const char *numbers = pool_numbers(q, &w, high);
+    reach_further(&w, extra);
+    const char *numbers = pool_numbers(q, &w);
     Dtype t = node_dtype(q, 0);
     bool small = !dtype_is_float(t);
     const char *from = small ? text_printf(q, "f32(%s)", x) : x;
@@ -199,20 +205,19 @@ bool map_average_pool(OnnxNode *q)
     if (!x || !pool_read(q, &w, extra))
         return false;
     return node_let(q, 0, "avg_pool(%s, %s, extra=%s, padded=%s)", x,
-                    pool_numbers(q, &w, w.high), text_ints(q, extra, w.n),
+                    pool_numbers(q, &w), text_ints(q, extra, w.n),
                     attribute_int(q, "count_include_pad", 0) ? "true" : "false");
 }
 
 bool map_lp_pool(OnnxNode *q)
 {
     Window w;
-    int64_t extra[MAX_RANK], high[MAX_RANK];
+    int64_t extra[MAX_RANK];
     const char *x = node_arg(q, 0);
     if (!x || !pool_read(q, &w, extra))
         return false;
-    for (uint32_t i = 0; i < w.n; i++)
-        high[i] = w.high[i] + extra[i];
-    return node_let(q, 0, "lp_pool(%s, %s, p=%lld)", x, pool_numbers(q, &w, high),
+    reach_further(&w, extra);
+    return node_let(q, 0, "lp_pool(%s, %s, p=%lld)", x, pool_numbers(q, &w),
                     (long long)attribute_int(q, "p", 2));
 }
 

@@ -55,9 +55,8 @@ bool map_unique(OnnxNode *q)
 /* A threshold: of one element, or not given. */
 static const char *threshold(OnnxNode *q, uint32_t input)
 {
-    double known;
     if (node_is_known(q, input))
-        return node_number(q, input, &known) ? text_float(q, known) : NULL;
+        return node_number_text(q, input);
     const char *t = node_arg(q, input);
     return t && node_shape(q, input)->rank ? text_printf(q, "%s[0]", t) : t;
 }

@@ -130,12 +130,12 @@ bool map_pad(OnnxNode *q)
     if (old)
         return node_let(q, 0, "pad_with(%s, %s, %s, value=%s)", x, l, h,
                         text_float(q, attribute_float(q, "value", 0)));
-    double v;
     if (!node_has(q, 2))
         return node_let(q, 0, "pad_with(%s, %s, %s)", x, l, h);
-    if (node_is_known(q, 2))
-        return node_number(q, 2, &v) &&
-               node_let(q, 0, "pad_with(%s, %s, %s, value=%s)", x, l, h, text_float(q, v));
+    if (node_is_known(q, 2)) {
+        const char *known = node_number_text(q, 2);
+        return known && node_let(q, 0, "pad_with(%s, %s, %s, value=%s)", x, l, h, known);
+    }
     const char *value = node_arg(q, 2);
     return value && node_let(q, 0, "pad_value(%s, %s, %s, %s)", x, l, h, value);
 }
