@@ -77,11 +77,12 @@ static bool load_unit(Engine *e, const FrontendOptions *fo)
 {
     Compiler *cx = e->run->cx;
     PipelineOptions p = { .verify = true };
-    e->unit = frontend_load(cx, e->path, fo);
+    e->unit = e->text ? frontend_load_text(cx, e->path, e->text, strlen(e->text), fo)
+                      : frontend_load(cx, e->path, fo);
     if (!e->unit || cx->errors)
         return false;
     hash_programs(e);
-    const char *list = option_value(&e->run->options, OPT_ENTRIES, NULL);
+    const char *list = e->text ? NULL : option_value(&e->run->options, OPT_ENTRIES, NULL);
     if (list && !(e->entries = entries_add(e->run, e->unit, list)))
         return false;
     if (fo->no_exports && !list)
@@ -174,16 +175,8 @@ static void forget_compiler(void)
         madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
-int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
+static int open_program(Run *r, FrontendOptions *fo, Engine *e)
 {
-    *e = (Engine){ .run = r, .path = path, .folder = folder_of(r->arena, path) };
-    long long threads = 0;
-    if (!run_target(r, "native", &e->target) ||
-        !option_number(&r->options, OPT_THREADS, 1, 4096, &threads))
-        return EXIT_USAGE;
-    signal(SIGXFSZ, SIG_IGN); /* a file too large is a failed write */
-    if (library_is_path(path))
-        return open_library(e);
     double start = host_clock();
     fo->probe = data_probe;
     fo->known = known_value;
@@ -200,6 +193,24 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
         return 0;
     int code = run_finish(r);
     return code ? code : EXIT_INTERNAL;
+}
+
+int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
+{
+    *e = (Engine){ .run = r, .path = path, .folder = folder_of(r->arena, path) };
+    long long threads = 0;
+    if (!run_target(r, "native", &e->target) ||
+        !option_number(&r->options, OPT_THREADS, 1, 4096, &threads))
+        return EXIT_USAGE;
+    signal(SIGXFSZ, SIG_IGN); /* a file too large is a failed write */
+    return library_is_path(path) ? open_library(e) : open_program(r, fo, e);
+}
+
+int engine_open_text(Run *r, const char *name, const char *text, Engine *e)
+{
+    FrontendOptions fo = { 0 };
+    *e = (Engine){ .run = r, .path = name, .text = text, .folder = "." };
+    return run_target(r, "native", &e->target) ? open_program(r, &fo, e) : EXIT_USAGE;
 }
 
 int engine_open_named(Run *r, Engine *out)

@@ -32,6 +32,7 @@ typedef struct {
 struct Engine {
     Run *run;
     const char *path;        /* the .dl file, or the library */
+    const char *text;        /* the program, where it is in no file and `path` is but its name */
     const char *folder;      /* of it: where its data is looked for */
     FrontendOptions options; /* as completed by engine_open */
     Unit *unit;              /* NULL: a library, which has no more than its tables */
@@ -54,6 +55,9 @@ struct Engine {
  * from the seed. Options as in `fo`, which is completed here. An exit code: 0, or what the
  * diagnostics, printed already, lead to. */
 int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *out);
+/* The same of a program in memory, which messages call `name`: options that are for the program of
+ * the command line (--entries) are not for it. */
+int engine_open_text(Run *r, const char *name, const char *text, Engine *out);
 /* The same of the file named after the verb, with the options of the command line. After a failure
  * too `out` may be closed. */
 int engine_open_named(Run *r, Engine *out);

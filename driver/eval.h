@@ -32,7 +32,8 @@ const char *eval_text(const Eval *v);
 /* Whether all --require conditions hold; metrics by name, or `loss`. False: diagnostics are
  * recorded, with exit 6 or 2. */
 bool require_check(Run *r, const Eval *v, double loss);
-/* Whether they can be read and name metrics: to be asked before hours of training. */
-bool require_parse(Run *r, const Eval *v);
+/* Whether they can be read and name metrics, or, with_loss, `loss`: to be asked before hours of
+ * training. */
+bool require_parse(Run *r, const Eval *v, bool with_loss);
 
 #endif

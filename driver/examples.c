@@ -65,7 +65,8 @@ static bool is_channels(int64_t n)
 /* An image as the item of an input: [H, W], [H, W, C] or [C, H, W]. */
 static bool read_image(Examples *x, const DlrtValue *v, const char *path, HostNpy *out)
 {
-    int lead = value_has_batch(v) || (x->pinned && v->rank > 2 && v->dims[0] == x->pinned);
+    int64_t fixed = x->group ? x->group : x->pinned;
+    int lead = value_has_batch(v) || (fixed && v->rank > 2 && v->dims[0] == fixed);
     const int64_t *d = v->dims + lead;
     int rank = v->rank - lead;
     bool first = rank == 3 && is_channels(d[0]) && !is_channels(d[2]);
@@ -108,13 +109,15 @@ static bool is_idx(const char *path)
            ends_with(path, ".idx.gz");
 }
 
-static bool read_idx(Examples *x, const char *path, HostNpy *out)
+static bool read_idx(Engine *e, const char *path, HostNpy *out)
 {
     HostError error;
     HostData data;
     HostIdxOptions o = { 0 };
-    if (!host_idx_read(path, &o, &data, &error))
-        return fail_host(x, &error);
+    if (!host_idx_read(path, &o, &data, &error)) {
+        engine_report_host(e, 0, &error);
+        return false;
+    }
     const HostTable *t = &data.tables[0];
     const HostField *f = &t->fields[0];
     size_t bytes = host_field_item_bytes(f) * (size_t)t->count;
@@ -125,23 +128,33 @@ static bool read_idx(Examples *x, const char *path, HostNpy *out)
         out->dims[d + 1] = f->dims[d];
     if (ok)
         memcpy(out->data, f->data, bytes);
+    else
+        diag_report(e->run->cx, DIAG_E0609, 0, "no memory for %s", path);
     host_data_free(&data);
-    return ok || fail(x, "no memory for %s", path);
+    return ok;
+}
+
+bool read_array_file(Engine *e, const char *path, HostNpy *out)
+{
+    HostError error;
+    if (ends_with(path, ".pb"))
+        return read_tensor_file(e, path, out);
+    if (is_idx(path))
+        return read_idx(e, path, out);
+    if (host_npy_read(path, out, &error))
+        return true;
+    engine_report_host(e, 0, &error);
+    return false;
 }
 
 static bool read_file(Examples *x, const DlrtValue *v, const char *path, HostNpy *out)
 {
-    HostError error;
     if (ends_with(path, ".png"))
         return read_image(x, v, path, out);
     if (ends_with(path, ".npz"))
         return read_npz(x, v, path, out);
-    if (ends_with(path, ".npy"))
-        return host_npy_read(path, out, &error) || fail_host(x, &error);
-    if (ends_with(path, ".pb"))
-        return read_tensor_file(x->e, path, out);
-    if (is_idx(path))
-        return read_idx(x, path, out);
+    if (ends_with(path, ".npy") || ends_with(path, ".pb") || is_idx(path))
+        return read_array_file(x->e, path, out);
     return fail(x, "what is %s? An input is .npy, .npz, .pb, .png, or IDX (..-ubyte.gz)", path);
 }
 
@@ -225,15 +238,72 @@ bool read_tensor_file(Engine *e, const char *path, HostNpy *out)
 
 /* ---- Arrays ---- */
 
+/* Which inputs have an item for each example. Where a call takes a fixed number of rows, an array
+ * of another number has rows; one of the input's own shape beside it is shared by all. */
+static void find_rows(Examples *x)
+{
+    int64_t rows = x->group;
+    for (uint32_t i = 0; i < x->n; i++) {
+        const DlrtValue *v = x->values[i];
+        const HostNpy *f = &x->file[i];
+        x->each[i] = value_has_batch(v);
+        if (!x->group || !v->rank || v->dims[0] != x->group)
+            continue;
+        x->each[i] = !x->path[i] || f->rank == v->rank;
+        if (x->path[i] && x->each[i] && rows == x->group)
+            rows = f->dims[0];
+    }
+    for (uint32_t i = 0; x->group && i < x->n; i++)
+        x->each[i] &= rows == x->group || !x->path[i] || x->file[i].dims[0] != x->group;
+}
+
+/* Elements of one example; of all of it where the examples share it. */
+static int64_t item_elements(const Examples *x, uint32_t i)
+{
+    int64_t elements, bytes;
+    value_bytes(x->values[i], 1, &elements, &bytes);
+    return x->each[i] && x->group ? elements / x->group : elements;
+}
+
+size_t examples_row_bytes(const Examples *x, uint32_t i)
+{
+    return x->each[i] ? (size_t)item_elements(x, i) * dlrt_dtype_size(x->values[i]->dtype) : 0;
+}
+
+/* Room for so many examples, filled up to whole groups. */
+static bool make_room(Examples *x, uint32_t i, int64_t count, int64_t *out_elements)
+{
+    const DlrtValue *v = x->values[i];
+    int64_t elements, bytes, group = x->each[i] ? x->group : 0;
+    int64_t room = group ? (count + group - 1) / group : count;
+    bool fits = value_bytes(v, group ? 1 : count, &elements, &bytes);
+    if (group)
+        fits = fits && !__builtin_mul_overflow(bytes, room, &bytes);
+    if (!fits || posix_memalign(&x->at[i], 64, (size_t)bytes + 64))
+        return fail(x, "no memory for %lld examples", (long long)count);
+    *out_elements = group ? item_elements(x, i) * count : elements;
+    return true;
+}
+
+/* The last example once more, in the places of its group that are left. */
+static void fill_group(Examples *x, uint32_t i, int64_t count)
+{
+    size_t row = examples_row_bytes(x, i);
+    for (int64_t k = count; x->each[i] && x->group && k % x->group; k++)
+        memcpy((char *)x->at[i] + (size_t)k * row, (char *)x->at[i] + (size_t)(count - 1) * row,
+               row);
+}
+
 /* An array as an input: with or without the axis of examples, its numbers converted and checked. */
 static bool take_array(Examples *x, uint32_t i)
 {
     const DlrtValue *v = x->values[i];
     const HostNpy *f = &x->file[i];
-    int lead = value_has_batch(v), item = v->rank - lead, own = f->rank == v->rank ? lead : 0;
-    bool alone = x->pinned == 1 && v->rank && v->dims[0] == 1 && f->rank == v->rank - 1;
+    int lead = x->each[i], item = v->rank - lead, own = f->rank == v->rank ? lead : 0;
+    bool alone = (x->pinned == 1 || x->group == 1) && v->rank && v->dims[0] == 1 &&
+                 f->rank == v->rank - 1 && !lead;
     bool fits = f->rank == v->rank || (lead && f->rank == item) || alone;
-    int64_t count = own ? f->dims[0] : 1, elements, bytes;
+    int64_t count = own ? f->dims[0] : 1, elements;
     HostError error;
     for (int d = 0; fits && d < f->rank - own; d++)
         fits = f->dims[own + d] == v->dims[lead + alone + d];
@@ -249,31 +319,32 @@ static bool take_array(Examples *x, uint32_t i)
                     (long long)x->count);
     if (lead)
         x->count = count;
-    if (!value_bytes(v, count, &elements, &bytes) ||
-        posix_memalign(&x->at[i], 64, (size_t)bytes + 64))
-        return fail(x, "no memory for %lld examples", (long long)count);
-    return host_convert(v->name, f->dtype, f->data, (DlrtDtype)v->dtype, x->at[i], elements,
-                        v->bound > 0 ? v->bound : 0, &error) ||
-           fail_host(x, &error);
+    if (!make_room(x, i, count, &elements))
+        return false;
+    if (!host_convert(v->name, f->dtype, f->data, (DlrtDtype)v->dtype, x->at[i], elements,
+                      v->bound > 0 ? v->bound : 0, &error))
+        return fail_host(x, &error);
+    fill_group(x, i, count);
+    return true;
 }
 
 static bool make_random(Examples *x, uint32_t i)
 {
     const DlrtValue *v = x->values[i];
-    int64_t count = value_has_batch(v) && x->count > 0 ? x->count : RANDOM_ITEMS, elements, bytes;
-    if (x->pinned)
-        count = x->pinned;
-    if (!value_bytes(v, count, &elements, &bytes) ||
-        posix_memalign(&x->at[i], 64, (size_t)bytes + 64))
-        return fail(x, "no memory for %lld examples", (long long)count);
+    int64_t count = x->each[i] && x->count > 0 ? x->count : RANDOM_ITEMS, elements;
+    if (x->pinned || x->group)
+        count = x->pinned ? x->pinned : x->group;
+    if (!make_room(x, i, count, &elements))
+        return false;
     value_random(v, elements, x->e->cx->clock.seed * UINT64_C(1000003) + i, x->at[i]);
-    if (value_has_batch(v))
+    if (x->each[i])
         x->count = count;
     return true;
 }
 
 bool examples_take(Examples *x)
 {
+    find_rows(x);
     for (uint32_t i = 0; i < x->n; i++) {
         bool ok = x->path[i] ? take_array(x, i) : make_random(x, i);
         host_npy_free(&x->file[i]);

@@ -12,6 +12,8 @@ typedef struct {
     int64_t pinned;                    /* a batch that is not of this size is refused; 0: any */
     HostNpy file[DLRT_MAX_VALUES];     /* as read; dtype and shape are the file's */
     const char *path[DLRT_MAX_VALUES]; /* NULL: none is given */
+    int64_t group;                     /* rows that each call takes, a number of the model; or 0 */
+    bool each[DLRT_MAX_VALUES];        /* set by examples_take: it has an item for each example */
     int64_t count;                     /* examples; -1 before it is known */
     void *at[DLRT_MAX_VALUES];         /* converted, row-major, aligned to 64 */
 } Examples;
@@ -25,6 +27,12 @@ void examples_close(Examples *x);
 /* The number of examples that the files read have, where `values` are of a batch of x->pinned and
  * a file differs from its value in that extent alone; else x->pinned. */
 int64_t examples_wanted(const Examples *x);
+
+/* Bytes of one example of an input that was taken; 0: all examples share it. */
+size_t examples_row_bytes(const Examples *x, uint32_t i);
+
+/* An array from a file of one: .npy, .pb or IDX. False: reported. */
+bool read_array_file(Engine *e, const char *path, HostNpy *out);
 
 /* An array from a file that is one TensorProto. False: reported. */
 bool read_tensor_file(Engine *e, const char *path, HostNpy *out);

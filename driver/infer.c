@@ -32,11 +32,30 @@ static void bind_inputs(Infer *q)
         q->inputs.values[i] = &q->entry->inputs[i];
 }
 
+/* Of rows: how many a call takes, where that is a number of the model: the results that are wanted
+ * say it. */
+static bool find_group(Infer *q)
+{
+    for (uint32_t i = 0; i < q->entry->output_count; i++) {
+        const DlrtValue *v = &q->entry->outputs[i];
+        int64_t rows = v->rank && !value_has_batch(v) ? v->dims[0] : 0;
+        if (!q->wanted[i])
+            continue;
+        if (!v->rank || rows < 0 || (!rows && !value_has_batch(v)) ||
+            (q->inputs.group && rows != q->inputs.group))
+            return fail(q, "`%s` is %s: not a result for each row", v->name, value_text(q->e, v));
+        q->inputs.group = rows;
+    }
+    if (q->inputs.group)
+        q->inputs.pinned = 0;
+    return true;
+}
+
 static bool open_inputs(Infer *q)
 {
     q->inputs.e = q->e;
     bind_inputs(q);
-    if (!examples_read(&q->inputs))
+    if ((q->rows && !find_group(q)) || !examples_read(&q->inputs))
         return false;
     int64_t wanted = examples_wanted(&q->inputs);
     if (wanted != q->inputs.pinned) {
@@ -52,39 +71,53 @@ static bool open_inputs(Infer *q)
     return true;
 }
 
+/* Bytes of one example in a result; 0 where each call writes all of it anew. */
+static size_t row_bytes(const Infer *q, uint32_t i)
+{
+    const DlrtValue *v = &q->entry->outputs[i];
+    int64_t elements, bytes, group = q->inputs.group;
+    value_bytes(v, 1, &elements, &bytes);
+    if (q->rows && !q->wanted[i])
+        return 0;
+    return group ? (size_t)(bytes / group) : value_has_batch(v) ? (size_t)bytes : 0;
+}
+
 static bool open_outputs(Infer *q)
 {
+    int64_t group = q->inputs.group, step = group ? group : q->entry->max_batch,
+            whole = group ? (q->count + group - 1) / group * group : q->count;
     for (uint32_t i = 0; i < q->entry->output_count; i++) {
         const DlrtValue *v = &q->entry->outputs[i];
         int64_t elements, bytes;
-        if (!value_bytes(v, q->count, &elements, &bytes) ||
-            posix_memalign(&q->out[i], 64, (size_t)bytes + 64))
+        bool each = row_bytes(q, i), fits = value_bytes(v, step, &elements, &bytes);
+        if (each)
+            fits = !__builtin_mul_overflow((int64_t)row_bytes(q, i), whole, &bytes);
+        else if (!q->rows)
+            fits = value_bytes(v, q->count, &elements, &bytes);
+        if (!fits || posix_memalign(&q->out[i], 64, (size_t)bytes + 64))
             return fail(q, "no memory for the results of %lld examples", (long long)q->count);
         memset(q->out[i], 0, (size_t)bytes);
-        if (!value_has_batch(v) && q->count > q->entry->max_batch)
+        if (!q->rows && !each && q->count > q->entry->max_batch)
             return fail(q, "`%s` is not a result per example: at most %lld at a time (-D B=%lld)",
                         v->name, (long long)q->entry->max_batch, (long long)q->count);
     }
     return true;
 }
 
-static void *part(const DlrtValue *v, void *base, int64_t at)
-{
-    int64_t elements, bytes;
-    value_bytes(v, 1, &elements, &bytes);
-    return value_has_batch(v) ? (char *)base + at * bytes : base;
-}
-
 static bool run_batches(Infer *q)
 {
-    for (int64_t at = 0; at < q->count; at += q->entry->max_batch) {
-        int64_t left = q->count - at, B = left < q->entry->max_batch ? left : q->entry->max_batch;
+    bool grouped = q->inputs.group > 0;
+    int64_t step = grouped ? q->inputs.group : q->entry->max_batch;
+    for (int64_t at = 0; at < q->count; at += step) {
+        int64_t left = q->count - at, B = left < step ? left : step;
         const void *in[DLRT_MAX_VALUES];
         void *out[DLRT_MAX_VALUES];
+        if (grouped)
+            B = q->entry->flags & DLRT_ENTRY_PINNED ? q->entry->max_batch : 1;
         for (uint32_t i = 0; i < q->entry->input_count; i++)
-            in[i] = part(&q->entry->inputs[i], q->inputs.at[i], at);
+            in[i] = (char *)q->inputs.at[i] + (size_t)at * examples_row_bytes(&q->inputs, i);
         for (uint32_t i = 0; i < q->entry->output_count; i++)
-            out[i] = part(&q->entry->outputs[i], q->out[i], at);
+            out[i] = (char *)q->out[i] + (size_t)at * row_bytes(q, i);
         int rc = dlrt_call_entry(q->e->cx, q->number, B, in, out);
         if (rc) {
             engine_report_runtime(q->e, rc == DLRT_E_LABEL ? DIAG_E0908 : DIAG_E0604, rc);
@@ -94,23 +127,34 @@ static bool run_batches(Infer *q)
     return true;
 }
 
-static bool run(Infer *q)
+bool infer_open(Infer *q)
 {
     bool weights = option_given(&q->e->run->options, OPT_WEIGHTS);
     bool random = option_given(&q->e->run->options, OPT_RANDOM);
     q->number = export_chosen(q->e);
     if (q->number == DLRT_NONE)
         return false;
+    q->entry = &q->e->model->entries[q->number];
     bool trained = (q->e->library.table && q->e->library.table->weights) ||
                    engine_has_start_values(q->e) ||
                    checkpoint_look(q->e, engine_checkpoint_path(q->e)) != CHECKPOINT_NONE;
-    if (random && !weights && !trained) {
-        if (!option_given(&q->e->run->options, OPT_QUIET))
-            fprintf(stderr, "note: no trained weights here; these are the initial ones\n");
-    } else if (!checkpoint_load_weights(q->e, NULL)) {
-        return false;
-    }
-    return open_inputs(q) && open_outputs(q) && run_batches(q) && infer_output(q);
+    if (!random || weights || trained)
+        return checkpoint_load_weights(q->e, NULL);
+    if (!option_given(&q->e->run->options, OPT_QUIET))
+        fprintf(stderr, "note: no trained weights here; these are the initial ones\n");
+    return true;
+}
+
+bool infer_run(Infer *q)
+{
+    return open_inputs(q) && open_outputs(q) && run_batches(q);
+}
+
+void infer_close(Infer *q)
+{
+    examples_close(&q->inputs);
+    for (int i = 0; i < DLRT_MAX_VALUES; i++)
+        free(q->out[i]);
 }
 
 int verb_infer(Run *r)
@@ -119,12 +163,11 @@ int verb_infer(Run *r)
     Infer q = { .e = &e };
     int code = engine_open_named(r, &e);
     if (!code) {
-        run(&q);
+        if (infer_open(&q) && infer_run(&q))
+            infer_output(&q);
         code = run_finish(r);
     }
-    examples_close(&q.inputs);
-    for (int i = 0; i < DLRT_MAX_VALUES; i++)
-        free(q.out[i]);
+    infer_close(&q);
     engine_close(&e);
     return code;
 }

@@ -78,10 +78,12 @@ bool run_target(Run *r, const char *otherwise, Target *out_target)
 
 int run_finish(Run *r)
 {
-    if (option_given(&r->options, OPT_JSON))
+    bool news = r->cx->diags.n > r->said;
+    if (news && option_given(&r->options, OPT_JSON))
         diag_print_json(r->cx, stdout);
-    else
+    else if (news)
         diag_print_all(r->cx, stderr, isatty(2));
+    r->said = r->cx->diags.n;
     return diag_exit_code(r->cx);
 }
 

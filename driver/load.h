@@ -24,6 +24,7 @@ typedef struct {
     Compiler *cx;
     const struct Verb *verbs; /* of the tool */
     uint32_t n_verbs;
+    uint32_t said; /* diagnostics that are printed already */
 } Run;
 
 /* The file named after the verb; NULL, with a message, when there is not exactly one. */
@@ -38,7 +39,7 @@ Unit *run_load(Run *r, const char *path, const FrontendOptions *options, const c
 bool run_passes(Run *r, Unit *u, const char *stop_after, PipelineReport *out_report);
 /* The target of --march, or `otherwise`. False with a message. */
 bool run_target(Run *r, const char *otherwise, Target *out_target);
-/* Prints the diagnostics; the exit code they lead to. */
+/* Prints the diagnostics, once; the exit code they lead to. */
 int run_finish(Run *r);
 
 /* Reads a whole file into the arena; NULL with a diagnostic-like line on stderr. */

@@ -44,7 +44,7 @@ static bool holds(const Condition *c, double v)
                                   : v < c->bound;
 }
 
-bool require_parse(Run *r, const Eval *v)
+bool require_parse(Run *r, const Eval *v, bool with_loss)
 {
     bool ok = true;
     for (uint32_t i = 0; i < r->options.given[OPT_REQUIRE].n; i++) {
@@ -53,7 +53,7 @@ bool require_parse(Run *r, const Eval *v)
             ok = false;
             continue;
         }
-        if (!strcmp(c.name, "loss") || eval_find(v, c.name))
+        if ((with_loss && !strcmp(c.name, "loss")) || eval_find(v, c.name))
             continue;
         const char *names[64];
         uint32_t n = 0;

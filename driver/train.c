@@ -311,7 +311,7 @@ static void say_warnings(Run *r)
 static bool run(Train *t, TrainEnd *out_end, int *out_signal)
 {
     Engine *e = t->engine;
-    if (!open_data(t) || !eval_open(e, false, &t->eval) || !require_parse(e->run, &t->eval))
+    if (!open_data(t) || !eval_open(e, false, &t->eval) || !require_parse(e->run, &t->eval, true))
         return false;
     say_warnings(e->run);
     count_flops(t);
