@@ -269,7 +269,7 @@ static bool walk(Import *im)
     im->scope = scope_new(im->e, NULL);
     im->names = arena_make(im->a, Names);
     im->taken = arena_make(im->a, Names);
-    im->constant.n = im->lines.n = im->refusals.n = im->inputs.n = im->outputs.n = 0;
+    im->constant.n = im->sized.n = im->lines.n = im->refusals.n = im->inputs.n = im->outputs.n = 0;
     im->n_nodes = 0;
     im->again = im->stopped = false;
     if (!import_inputs(im) || !import_initializers(im))
@@ -294,6 +294,17 @@ static bool report_refusals(Import *im)
                  r->first);
     }
     return false;
+}
+
+/* The batch is 1 because nobody said another number, and any number is not possible. */
+static void warn_of_batch(Import *im)
+{
+    if (!im->pinned_by || im->batch_given)
+        return;
+    uint32_t d = diag_report(im->e->cx, DIAG_W0721, onnx_loc(im->file),
+                             "the batch is 1: %s needs it as a number", im->pinned_by);
+    diag_add(im->e->cx, d, DIAG_HELP, 0, "another one by -D %s=8",
+             onnx_escape(im->a, im->batch));
 }
 
 static const char *model_name(Import *im)
@@ -351,6 +362,7 @@ const char *onnx_import(Elab *e, const char *path, const char *until, OnnxWeight
         if (im.fixed[im.inputs.at[i]->input])
             vec_push(e->a, &e->u->by_value, im.inputs.at[i]->name);
     if (ok && report_refusals(&im) && !e->cx->errors) {
+        warn_of_batch(&im);
         im.model_name = model_name(&im);
         text = import_model_text(&im);
         *out_weights = collect_weights(&im);

@@ -11,11 +11,13 @@
  *
  *   import.c        the walk over the graph       import_value.c  values and their text
  *   import_node.c   one node: row, attributes     import_known.c  elements known at compile time
- *   import_text.c   templates, and the model      ops.def, map_*.c  the operators */
+ *   import_text.c   templates, and the model      import_sizes.c  and what follows from the batch
+ *   ops.def, map_*.c  the operators */
 #ifndef DLCC_FRONTEND_ONNX_IMPORT_H
 #define DLCC_FRONTEND_ONNX_IMPORT_H
 #include "frontend/elab.h"
 #include "frontend/onnx/file.h"
+#include "ir/value.h"
 
 typedef struct Import Import;
 typedef struct OnnxNode OnnxNode;
@@ -50,6 +52,11 @@ typedef struct {
     uint32_t n;
     const int64_t *at;
 } Ints;
+
+/* Small integers that follow from constants and the batch B: element i is c[i] + k[i]*B. */
+typedef struct {
+    Value c, k;
+} Sized;
 
 /* A mapping that needs more than a template. False: reported, or noted as unsupported. */
 typedef bool OnnxMap(OnnxNode *q);
@@ -93,6 +100,10 @@ bool node_number(OnnxNode *q, uint32_t input, double *out);
  * node_number. */
 const char *node_number_text(OnnxNode *q, uint32_t input);
 bool node_is_known(OnnxNode *q, uint32_t input);
+/* The same for a shape, whose dims may be multiples of the batch; plain ones may be negative. */
+bool node_dims(OnnxNode *q, uint32_t input, Shape *out);
+/* The batch must be a number: the import starts anew with its largest value; false. */
+bool node_pins_batch(OnnxNode *q);
 
 bool attribute_has(const OnnxNode *q, const char *name);
 int64_t attribute_int(const OnnxNode *q, const char *name, int64_t otherwise);
@@ -195,10 +206,13 @@ struct Import {
     VEC(OnnxValue *) inputs, outputs;
     uint8_t *fixed;            /* graph inputs taken by their values */
     VEC(uint8_t) constant;     /* by node of g: follows from constants; import_known.c */
+    VEC(const Sized *) sized;  /* by node of g, NULL: not known; import_sizes.c */
     const char *batch;         /* the name of the batch dim, or NULL */
     const char *batch_ident;   /* and in the text */
     int64_t batch_max;
     bool static_batch;         /* the batch is a number: something needed it */
+    const char *pinned_by;     /* the node that did, in words */
+    bool batch_given;          /* by -D, or by the arrays at hand */
     bool again;                /* start anew: `fixed` or `static_batch` has changed */
     bool stopped;              /* the value or node `until` is reached */
 };
@@ -227,6 +241,7 @@ const char *value_expression(OnnxNode *q, OnnxValue *v, bool as_state);
 /* The elements of a small tensor of the scratch graph that depends on nothing from outside; NULL:
  * they are not known. */
 const void *import_evaluate(Import *im, NodeId id);
+const Sized *import_sized(Import *im, NodeId id); /* NULL: not known so */
 bool value_elements(Import *im, const OnnxValue *v, OnnxTensor *out);
 const char *value_literal(Import *im, const OnnxTensor *t, uint32_t max); /* NULL: longer */
 /* Gives a weight or known value its node: folded, or standing as an input does. */

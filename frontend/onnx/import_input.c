@@ -69,6 +69,7 @@ static bool input_dim(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d,
     }
     if (is_batch(q, name, axis)) {
         int64_t most = known ? n : 1;
+        im->batch_given = known;
         if (!im->static_batch && has_array && most > 64)
             most = 64;
         if (most < 1 || most > INT32_MAX)

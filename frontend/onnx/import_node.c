@@ -120,14 +120,19 @@ static bool fix_inputs(OnnxNode *q, NodeId from, const char **out_name)
     return any && all;
 }
 
+bool node_pins_batch(OnnxNode *q)
+{
+    q->im->pinned_by = node_title(q);
+    q->failed = q->im->again = q->im->static_batch = true;
+    return false;
+}
+
 static bool known_fail(OnnxNode *q, uint32_t i, const OnnxValue *v)
 {
     const char *input = NULL;
     q->failed = true;
-    if (q->im->batch && !q->im->static_batch) {
-        q->im->again = q->im->static_batch = true;
-        return false;
-    }
+    if (q->im->batch && !q->im->static_batch)
+        return node_pins_batch(q);
     if (fix_inputs(q, v->val.node, &input)) {
         q->im->again = true;
         return false;

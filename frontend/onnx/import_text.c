@@ -109,7 +109,7 @@ static void refuse(OnnxNode *q, uint32_t diags, uint32_t errors, uint32_t warnin
     DiagCode code = diags < cx->diags.n ? cx->diags.at[diags].code : DIAG_E0721;
     cx->diags.n = diags, cx->errors = errors, cx->warnings = warnings;
     if (q->im->batch && !q->im->static_batch)
-        q->im->again = q->im->static_batch = q->failed = true;
+        node_pins_batch(q);
     else if (diag_rows[code].exit == 4)
         node_unsupported(q, "%s", message);
     else

@@ -111,6 +111,20 @@ const char *import_ident(Import *im, const char *name)
 
 /* ---- Elements ---- */
 
+/* Elements that do not depend on the batch although they were taken from what does. */
+static const void *plain_sizes(Import *im, NodeId id)
+{
+    const Sized *x = import_sized(im, id);
+    for (int64_t i = 0; x && i < x->k.count; i++)
+        if (x->k.i[i])
+            return NULL;
+    if (!x)
+        return NULL;
+    void *bytes = arena_alloc(im->a, (size_t)x->c.count * dtype_size(x->c.dtype) + 1);
+    value_to_bytes(&x->c, bytes);
+    return bytes;
+}
+
 /* The elements of a node of the scratch graph, where folding has left a constant. */
 static bool constant_elements(Import *im, NodeId id, OnnxTensor *out)
 {
@@ -135,7 +149,7 @@ static bool constant_elements(Import *im, NodeId id, OnnxTensor *out)
     }
     double unused;
     if (n && !b_is_splat(im->g, id, &unused))
-        return (out->data = import_evaluate(im, id)) != NULL;
+        return (out->data = import_evaluate(im, id)) || (out->data = plain_sizes(im, id));
     char *bytes = arena_alloc(im->a, (size_t)n * size + 1);
     while (n && graph_node(im->g, root)->op != OP_constant)
         root = graph_operand(im->g, root, 0);

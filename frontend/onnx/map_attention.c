@@ -5,7 +5,8 @@
 
 typedef struct {
     const char *q, *k, *v;
-    int64_t B, T, S, past; /* examples; positions of queries and keys; of these from the cache */
+    Dim B;                 /* examples */
+    int64_t T, S, past;    /* positions of queries and keys; of these from the cache */
     bool flat;             /* rank 3: heads are part of the last axis */
 } Heads;
 
@@ -13,7 +14,8 @@ typedef struct {
 static bool read_heads(OnnxNode *q, Heads *h)
 {
     const Shape *s = node_shape(q, 0), *k = node_shape(q, 1);
-    *h = (Heads){ node_arg(q, 0), node_arg(q, 1), node_arg(q, 2), 0, 0, 0, 0, s->rank == 3 };
+    *h = (Heads){ node_arg(q, 0), node_arg(q, 1), node_arg(q, 2), s->dim[0], 0, 0, 0,
+                  s->rank == 3 };
     int64_t heads = attribute_int(q, "q_num_heads", 0);
     int64_t groups = attribute_int(q, "kv_num_heads", 0);
     if (!h->q || !h->k || !h->v)
@@ -22,12 +24,9 @@ static bool read_heads(OnnxNode *q, Heads *h)
         return node_wrong(q, "queries of rank %u, keys of rank %u", s->rank, k->rank);
     if (h->flat && (heads < 1 || groups < 1))
         return node_wrong(q, "the numbers of heads are missing");
-    for (uint32_t i = 0; i < s->rank; i++)
-        if (s->dim[i].k) {
-            q->im->again = q->im->static_batch = true;
-            return false;
-        }
-    h->B = s->dim[0].n;
+    for (uint32_t i = 1; i < s->rank; i++)
+        if (s->dim[i].k)
+            return node_pins_batch(q);
     h->T = s->dim[s->rank - 2].n, h->S = k->dim[k->rank - 2].n;
     static const char split[] = "rearrange(\"b t (h d) -> b h t d\", %s, h=%lld)";
     if (h->flat) {
@@ -68,7 +67,8 @@ static bool read_masks(OnnxNode *q, const Heads *h, const char **out_keep, const
         else
             *out_bias = text_printf(q, ", bias=%s", m);
     }
-    const char *lengths = text_printf(q, "reshape(%s, [%lld, 1, 1, 1])", valid, (long long)h->B);
+    const Shape each = { .rank = 4, .dim = { h->B, dim_of(1), dim_of(1), dim_of(1) } };
+    const char *lengths = text_printf(q, "reshape(%s, %s)", valid, text_dims(q, &each));
     if (*valid)
         keep = text_printf(q, "%s%siota(%lld) < %s", keep, *keep ? " and " : "", (long long)h->S,
                            lengths);

@@ -272,10 +272,8 @@ bool map_max_unpool(OnnxNode *q)
         return false;
     if (size.n && size.n != to.rank)
         return node_wrong(q, "an output_shape of %u numbers", size.n);
-    if (!shape_elements(&to, &given) || to.dim[0].k) {
-        q->im->again = q->im->static_batch = true;
-        return false;
-    }
+    if (!shape_elements(&to, &given) || to.dim[0].k)
+        return node_pins_batch(q);
     for (uint32_t i = 0; i < to.rank; i++) {
         if (i >= 2)
             to.dim[i] = dim_of((to.dim[i].n - 1) * w.stride[i - 2] + w.window[i - 2] -

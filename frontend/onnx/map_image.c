@@ -66,7 +66,8 @@ static bool read_scales(OnnxNode *q, const Shape *s, uint32_t input, Sizes *z)
 
 static bool read_sizes(OnnxNode *q, const Shape *s, Sizes *z)
 {
-    Ints axes, sizes;
+    Ints axes;
+    Shape sizes;
     int64_t version = node_version(q);
     if (!node_axes(q, "axes", UINT32_MAX, s->rank, &axes))
         return false;
@@ -75,14 +76,16 @@ static bool read_sizes(OnnxNode *q, const Shape *s, Sizes *z)
         z->axis[i] = axes.n ? axes.at[i] : i;
     if (version < 11 || !node_has(q, 3))
         return read_scales(q, s, version < 11 ? 1 : 2, z);
-    if (!node_ints(q, 3, &sizes))
+    if (!node_dims(q, 3, &sizes))
         return false;
-    if (sizes.n != z->n)
-        return node_wrong(q, "%u sizes for %u axes", sizes.n, z->n);
+    if (sizes.rank != z->n)
+        return node_wrong(q, "%u sizes for %u axes", sizes.rank, z->n);
     for (uint32_t i = 0; i < z->n; i++) {
-        z->size[i] = sizes.at[i];
-        if (sizes.at[i] < 0 || sizes.at[i] >= INT64_C(1) << 40 || !s->dim[z->axis[i]].n)
-            return node_wrong(q, "a size of %lld", (long long)sizes.at[i]);
+        z->size[i] = sizes.dim[i].n;
+        if (sizes.dim[i].k != s->dim[z->axis[i]].k)
+            return node_pins_batch(q);
+        if (z->size[i] < 0 || z->size[i] >= INT64_C(1) << 40 || !s->dim[z->axis[i]].n)
+            return node_wrong(q, "a size of %lld", (long long)z->size[i]);
     }
     return keep_aspect(q, s, z);
 }

@@ -30,6 +30,26 @@ static bool cut(int64_t n, int64_t from, int64_t to, int64_t step, int64_t *begi
     return back;
 }
 
+/* Where slices end. To the end of the batch, as exported files say it by its Shape, is to the end.
+ */
+static bool read_ends(OnnxNode *q, const Shape *s, Ints axes, Ints *out)
+{
+    Shape to;
+    if (node_is_known(q, 2))
+        return node_ints(q, 2, out);
+    if (!node_dims(q, 2, &to))
+        return false;
+    int64_t *ends = arena_new_array(q->im->a, int64_t, MAX_RANK);
+    for (uint32_t i = 0; i < to.rank; i++) {
+        uint32_t axis = axes.n > i ? (uint32_t)axes.at[i] : i;
+        if (to.dim[i].k && (axis >= s->rank || !dim_equal(to.dim[i], s->dim[axis])))
+            return node_pins_batch(q);
+        ends[i] = to.dim[i].n;
+    }
+    *out = (Ints){ to.rank, ends };
+    return true;
+}
+
 bool map_slice(OnnxNode *q)
 {
     Ints from, to, axes, steps = { 0 };
@@ -38,10 +58,12 @@ bool map_slice(OnnxNode *q)
     if (!x)
         return false;
     bool old = attribute_ints(q, "starts", &from);
-    if (old ? !attribute_ints(q, "ends", &to) : !node_ints(q, 1, &from) || !node_ints(q, 2, &to))
+    if (!node_axes(q, "axes", 3, s->rank, &axes))
         return false;
-    if (!node_axes(q, "axes", 3, s->rank, &axes) ||
-        (!old && node_has(q, 4) && !node_ints(q, 4, &steps)))
+    if (old ? !attribute_ints(q, "ends", &to)
+            : !node_ints(q, 1, &from) || !read_ends(q, s, axes, &to))
+        return false;
+    if (!old && node_has(q, 4) && !node_ints(q, 4, &steps))
         return false;
     bool given = axes.n || (old ? attribute_has(q, "axes") : node_has(q, 3));
     uint32_t n = given ? axes.n : from.n;
@@ -57,10 +79,8 @@ bool map_slice(OnnxNode *q)
             return node_wrong(q, "a step of 0");
         if (cut(s->dim[a].n, from.at[i], to.at[i], step, &begin[a], &end[a], &by[a]))
             back[backs++] = a;
-        if (s->dim[a].k && (begin[a] || end[a] != s->dim[a].n || by[a] != 1)) {
-            q->im->again = q->im->static_batch = true;
-            return false;
-        }
+        if (s->dim[a].k && (begin[a] || end[a] != s->dim[a].n || by[a] != 1))
+            return node_pins_batch(q);
     }
     const char *text = onnx_slices(q, x, s, begin, end, by);
     if (backs)

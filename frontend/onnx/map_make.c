@@ -6,10 +6,10 @@
 
 bool map_constant_of_shape(OnnxNode *q)
 {
-    Ints want;
+    Shape to;
     const Onnx__TensorProto *t = attribute_tensor(q, "value");
     const char *value = "f32(0)";
-    if (!node_ints(q, 0, &want))
+    if (!node_dims(q, 0, &to))
         return false;
     if (t) {
         OnnxTensor own;
@@ -21,16 +21,36 @@ bool map_constant_of_shape(OnnxNode *q)
         if (!(value = value_literal(q->im, &own, 1)))
             return node_unsupported(q, "a value that cannot be written");
     }
-    for (uint32_t i = 0; i < want.n; i++)
-        if (want.at[i] < 0)
-            return node_wrong(q, "a dim of %lld", (long long)want.at[i]);
-    return want.n ? node_let(q, 0, "full(%s, %s)", value, text_ints(q, want.at, want.n))
-                  : node_let(q, 0, "%s", value);
+    for (uint32_t i = 0; i < to.rank; i++)
+        if (to.dim[i].n < 0)
+            return node_wrong(q, "a dim of %lld", (long long)to.dim[i].n);
+    return to.rank ? node_let(q, 0, "full(%s, %s)", value, text_dims(q, &to))
+                   : node_let(q, 0, "%s", value);
+}
+
+/* A range to a multiple of the batch, from 0 by 1. */
+static bool batch_range(OnnxNode *q, bool *out_done)
+{
+    double from, step;
+    Shape to = { 0 };
+    OnnxValue *limit = node_value(q, 1);
+    *out_done = false;
+    if (!limit || node_is_known(q, 1) || !import_sized(q->im, limit->val.node))
+        return limit != NULL;
+    if (!node_dims(q, 1, &to) || !node_number(q, 0, &from) || !node_number(q, 2, &step))
+        return false;
+    if (to.rank != 1 || !to.dim[0].k || from != 0 || step != 1)
+        return node_pins_batch(q);
+    *out_done = true;
+    return node_let(q, 0, "%s(iota(%s))", dtype_name(node_dtype(q, 1)), text_dims(q, &to));
 }
 
 /* Range: as many elements as fit below the limit. */
 bool map_range(OnnxNode *q)
 {
+    bool done;
+    if (!batch_range(q, &done) || done)
+        return done;
     double from, to, step;
     const char *start = node_arg(q, 0), *delta = node_arg(q, 2);
     if (!start || !delta || !node_number(q, 0, &from) || !node_number(q, 1, &to) ||
@@ -60,12 +80,10 @@ bool map_eye_like(OnnxNode *q)
 bool map_size(OnnxNode *q)
 {
     const Shape *s = node_shape(q, 0), scalar = { 0 };
-    Dim all;
-    if (q->failed || !shape_product(s, 0, s->rank, &all))
+    Shape all = { .rank = 1 };
+    if (q->failed || !shape_product(s, 0, s->rank, &all.dim[0]))
         return false;
-    if (all.k) {
-        q->im->again = q->im->static_batch = true;
-        return false;
-    }
-    return node_known(q, 0, DT_I64, &scalar, &all.n);
+    if (all.dim[0].k)
+        return node_let(q, 0, "reshape(i64(%s), [])", text_dims(q, &all));
+    return node_known(q, 0, DT_I64, &scalar, &all.dim[0].n);
 }

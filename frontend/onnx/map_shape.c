@@ -39,27 +39,22 @@ bool map_constant(OnnxNode *q)
     return node_unsupported(q, "a constant of strings or of sparse elements");
 }
 
-/* Shape, from 15 with start and end. Dims that follow from the batch need it to be a number. */
+/* Shape, from 15 with start and end. */
 bool map_shape(OnnxNode *q)
 {
     const Shape *s = node_shape(q, 0);
     int64_t rank = s->rank, start = attribute_int(q, "start", 0),
             end = attribute_int(q, "end", rank);
-    int64_t dims[MAX_RANK];
+    Shape dims = { 0 };
     if (q->failed)
         return false;
     start = start < 0 ? start + rank : start;
     end = end < 0 ? end + rank : end;
     start = start < 0 ? 0 : start > rank ? rank : start;
     end = end > rank ? rank : end < start ? start : end;
-    for (int64_t i = start; i < end; i++) {
-        if (s->dim[i].k) {
-            q->im->again = q->im->static_batch = true;
-            return false;
-        }
-        dims[i - start] = s->dim[i].n;
-    }
-    return node_known_ints(q, 0, dims, (uint32_t)(end - start));
+    for (int64_t i = start; i < end; i++)
+        dims.dim[dims.rank++] = s->dim[i];
+    return node_let(q, 0, dims.rank ? "i64(%s)" : "zeros(0, dtype=i64)", text_dims(q, &dims));
 }
 
 bool onnx_reshape_to(OnnxNode *q, uint32_t output, const char *x, const Shape *to)
@@ -67,47 +62,54 @@ bool onnx_reshape_to(OnnxNode *q, uint32_t output, const char *x, const Shape *t
     return x && node_let(q, output, "reshape(%s, %s)", x, text_dims(q, to));
 }
 
+/* The dim that a reshape leaves open: all elements by those of the other dims. */
+static bool fill_hole(OnnxNode *q, const Shape *x, Shape *to, uint32_t hole)
+{
+    Dim all, rest;
+    if (!shape_product(x, 0, x->rank, &all) || !shape_product(to, 0, to->rank, &rest))
+        return q->im->batch && !q->im->static_batch ? node_pins_batch(q)
+                                                    : node_wrong(q, "too many elements");
+    bool whole = rest.n && all.n % rest.n == 0;
+    if (whole && rest.k ? all.k % rest.k : whole && all.k % rest.n) /* for some batches only */
+        return node_pins_batch(q);
+    if (!whole || (rest.k && !all.k)) {
+        to->dim[hole] = dim_of(-1);
+        return node_wrong(q, "%s cannot become %s", shape_text(q->im->a, x), text_dims(q, to));
+    }
+    to->dim[hole] = rest.k ? dim_of(all.k / rest.k) : (Dim){ all.n / rest.n, all.k / rest.n };
+    return true;
+}
+
 /* Reshape: 0 copies a dim (but for allowzero), one -1 takes what is left. */
 bool map_reshape(OnnxNode *q)
 {
-    Ints want;
+    Ints attribute;
     const Shape *x = node_shape(q, 0);
     Shape to = { 0 };
-    bool allow_zero = attribute_int(q, "allowzero", 0);
+    bool allow_zero = attribute_int(q, "allowzero", 0), by_attribute;
     int32_t hole = -1;
-    if (!attribute_ints(q, "shape", &want) && !node_ints(q, 1, &want))
-        return false;
-    if (want.n > MAX_RANK)
+    if ((by_attribute = attribute_ints(q, "shape", &attribute)))
+        for (; to.rank < attribute.n && to.rank < MAX_RANK; to.rank++)
+            to.dim[to.rank] = dim_of(attribute.at[to.rank]);
+    if (attribute.n > MAX_RANK)
         return node_unsupported(q, "more than %d dims", MAX_RANK);
-    for (; to.rank < want.n; to.rank++) {
-        int64_t d = want.at[to.rank];
-        if (d == 0 && !allow_zero) {
-            if (to.rank >= x->rank)
+    if (!by_attribute && !node_dims(q, 1, &to))
+        return false;
+    for (uint32_t i = 0; i < to.rank; i++) {
+        Dim *d = &to.dim[i];
+        if (d->n == 0 && !allow_zero) {
+            if (i >= x->rank)
                 return node_wrong(q, "a dim of 0 beyond the rank of the input");
-            to.dim[to.rank] = x->dim[to.rank];
-        } else if (d == -1 && hole < 0) {
-            hole = (int32_t)to.rank;
-            to.dim[to.rank] = dim_of(1);
-        } else if (d < 0) {
-            return node_wrong(q, "a dim of %lld", (long long)d);
-        } else {
-            to.dim[to.rank] = dim_of(d);
+            *d = x->dim[i];
+        } else if (d->n == -1 && hole < 0) {
+            hole = (int32_t)i;
+            *d = dim_of(1);
+        } else if (d->n < 0) {
+            return node_wrong(q, "a dim of %lld", (long long)d->n);
         }
     }
-    if (hole >= 0) {
-        Dim all, rest;
-        if (!shape_product(x, 0, x->rank, &all) || !shape_product(&to, 0, to.rank, &rest))
-            return node_wrong(q, "too many elements");
-        if (!rest.n || all.n % rest.n || (rest.k && all.k != rest.k * (all.n / rest.n)) )
-            return node_wrong(q, "%s cannot become %s", shape_text(q->im->a, x),
-                              text_ints(q, want.at, want.n));
-        to.dim[hole] = rest.k ? dim_of(all.n / rest.n)
-                              : (Dim){ all.n / rest.n, all.k / rest.n };
-        if (all.k && !rest.k && all.k % rest.n) {
-            q->im->again = q->im->static_batch = true;
-            return false;
-        }
-    }
+    if (hole >= 0 && !fill_hole(q, x, &to, (uint32_t)hole))
+        return false;
     return onnx_reshape_to(q, 0, node_arg(q, 0), &to);
 }
 
@@ -193,30 +195,39 @@ bool map_transpose(OnnxNode *q)
 /* Expand: both shapes are joined, as operands of arithmetic are. */
 bool map_expand(OnnxNode *q)
 {
-    Ints want;
+    Shape to, all;
     const char *x = node_arg(q, 0);
-    if (!x || !node_ints(q, 1, &want))
+    if (!x || !node_dims(q, 1, &to))
         return false;
-    if (want.n > MAX_RANK)
-        return node_unsupported(q, "more than %d dims", MAX_RANK);
-    Shape to = { .rank = want.n }, all;
-    for (uint32_t i = 0; i < want.n; i++) {
-        if (want.at[i] < 0)
-            return node_wrong(q, "a dim of %lld", (long long)want.at[i]);
-        to.dim[i] = dim_of(want.at[i]);
-    }
+    for (uint32_t i = 0; i < to.rank; i++)
+        if (to.dim[i].n < 0)
+            return node_wrong(q, "a dim of %lld", (long long)to.dim[i].n);
     if (!shape_join(node_shape(q, 0), &to, &all))
         return node_wrong(q, "%s does not broadcast to %s", shape_text(q->im->a, node_shape(q, 0)),
                           shape_text(q->im->a, &to));
     return node_let(q, 0, "broadcast(%s, %s)", x, text_dims(q, &all));
 }
 
+/* Tile: where there is one element, repeating it is a broadcast, also as often as the batch is. */
 bool map_tile(OnnxNode *q)
 {
-    Ints repeats;
+    Shape repeats, to = *node_shape(q, 0);
     const char *x = node_arg(q, 0);
-    return x && node_ints(q, 1, &repeats) &&
-           node_let(q, 0, "tile(%s, %s)", x, text_ints(q, repeats.at, repeats.n));
+    bool wider = false;
+    if (!x || !node_dims(q, 1, &repeats))
+        return false;
+    for (uint32_t i = 0; i < repeats.rank && i < to.rank; i++) {
+        if (!repeats.dim[i].k)
+            continue;
+        if (to.dim[i].n != 1 || to.dim[i].k)
+            return node_pins_batch(q);
+        to.dim[i] = repeats.dim[i];
+        repeats.dim[i] = dim_of(1);
+        wider = true;
+    }
+    if (wider)
+        x = text_printf(q, "broadcast(%s, %s)", x, text_dims(q, &to));
+    return node_let(q, 0, "tile(%s, %s)", x, text_dims(q, &repeats));
 }
 
 bool map_concat(OnnxNode *q)
