@@ -155,13 +155,12 @@ bool import_nodes(Import *im, Names *names, Onnx__NodeProto *const *nodes, size_
 
 /* ---- Initializers and outputs ---- */
 
-static bool import_initializers(Import *im)
+bool import_initializers(Import *im, Names *names, const Onnx__GraphProto *g)
 {
-    const Onnx__GraphProto *g = im->model->graph;
     for (size_t i = 0; i < g->n_initializer; i++) {
         const Onnx__TensorProto *t = g->initializer[i];
         const char *name = t->name ? t->name : "";
-        if (names_find(im, im->names, name)) {
+        if (names_find(im, names, name)) {
             diag_report(im->e->cx, DIAG_E0721, onnx_loc(im->file),
                         "the initializer `%s` is given twice", onnx_escape(im->a, name));
             return false;
@@ -169,7 +168,7 @@ static bool import_initializers(Import *im)
         OnnxTensor *own = arena_make(im->a, OnnxTensor);
         Dtype dtype;
         if (!onnx_dtype(t->data_type, &dtype)) { /* refused where it is used */
-            names_add(im, im->names, name)->kind = VALUE_MISSING;
+            names_add(im, names, name)->kind = VALUE_MISSING;
             vec_push(im->a, &im->refusals,
                      (Refusal){ arena_printf(im->a, "a tensor of %s",
                                              onnx_type_name(im->a, t->data_type)),
@@ -179,7 +178,7 @@ static bool import_initializers(Import *im)
         if (!onnx_tensor(im->file, t,
                          arena_printf(im->a, "initializer `%s`", onnx_escape(im->a, name)), own))
             return false;
-        OnnxValue *v = names_add(im, im->names, name);
+        OnnxValue *v = names_add(im, names, name);
         v->kind = VALUE_WEIGHT;
         v->data = own;
         import_constant(im, v);
@@ -267,12 +266,13 @@ static bool walk(Import *im)
     im->g = graph_new(im->e->u, "onnx", 0);
     im->e->g = im->g;
     im->scope = scope_new(im->e, NULL);
-    im->names = arena_make(im->a, Names);
+    im->names = im->top = arena_make(im->a, Names);
     im->taken = arena_make(im->a, Names);
+    im->titles = arena_make(im->a, Names);
     im->constant.n = im->sized.n = im->lines.n = im->refusals.n = im->inputs.n = im->outputs.n = 0;
     im->n_nodes = 0;
     im->again = im->stopped = false;
-    if (!import_inputs(im) || !import_initializers(im))
+    if (!import_inputs(im) || !import_initializers(im, im->names, g))
         return false;
     import_nodes(im, im->names, g->node, g->n_node);
     return im->again || (im->n_nodes <= ONNX_MAX_NODES && import_outputs(im));
@@ -329,7 +329,7 @@ static OnnxWeights *collect_weights(Import *im)
 const void *onnx_weight(const OnnxWeights *w, const char *name, Dtype *out_dtype)
 {
     for (uint32_t i = 0; i < w->values.n; i++)
-        if (!strcmp(w->values.at[i]->name, name)) {
+        if (!strcmp(w->values.at[i]->title, name)) {
             *out_dtype = w->values.at[i]->data->dtype;
             return w->values.at[i]->data->data;
         }

@@ -32,6 +32,7 @@ typedef enum {
 typedef struct {
     const char *name;  /* in the file */
     const char *ident; /* in the text; NULL until declared */
+    const char *title; /* WEIGHT, KNOWN: of the declared tensor; no other has it */
     ValueKind kind;
     Val val;                /* in the scratch graph */
     const OnnxTensor *data; /* WEIGHT, KNOWN */
@@ -175,14 +176,17 @@ typedef struct {
     bool live;
 } Line;
 
-/* Names of one function's body; values of the model itself stand in the outermost. */
-typedef struct {
+/* Names of one body, a function's or a branch's; values of the model itself stand in the
+ * outermost. */
+typedef struct Names Names;
+struct Names {
     uint32_t *buckets, n_buckets; /* of value number + 1; by interned name */
     VEC(OnnxValue *) values;
     const Onnx__FunctionProto *function; /* whose body this is, or NULL */
     OnnxNode *caller;                    /* the node that stands for it */
+    Names *around;                       /* of a branch: what it may read, too */
     uint32_t depth;
-} Names;
+};
 
 typedef struct {
     const char *op, *why, *first; /* first: the node's name */
@@ -201,7 +205,9 @@ struct Import {
     Names *names;
     VEC(Line) lines;
     VEC(Refusal) refusals;
+    Names *top;                /* of the model itself */
     Names *taken;              /* identifiers */
+    Names *titles;             /* of tensors: bodies may each have a `w` */
     uint32_t n_nodes;          /* translated so far */
     VEC(OnnxValue *) inputs, outputs;
     uint8_t *fixed;            /* graph inputs taken by their values */
@@ -227,7 +233,7 @@ struct OnnxNode {
     bool failed;
 };
 
-OnnxValue *names_find(Import *im, Names *n, const char *name); /* NULL: none */
+OnnxValue *names_find(Import *im, Names *n, const char *name); /* here or around; NULL: none */
 OnnxValue *names_add(Import *im, Names *n, const char *name);
 OnnxValue *node_value(OnnxNode *q, uint32_t input);            /* reports a name nobody gives */
 const char *import_ident(Import *im, const char *name);        /* new, valid, meant for `name` */
@@ -257,6 +263,7 @@ const char *node_title(OnnxNode *q); /* "node `conv1` (Conv)" */
 const char *import_model_text(Import *im);
 /* Declares the graph's inputs: their dims, and which is the batch. */
 bool import_inputs(Import *im);
+bool import_initializers(Import *im, Names *names, const Onnx__GraphProto *g);
 /* The body of a function in place of its node. */
 bool import_call(OnnxNode *q, const Onnx__FunctionProto *f);
 

@@ -39,11 +39,11 @@ OnnxValue *names_find(Import *im, Names *n, const char *name)
 {
     name = name_of(im->e->cx, name);
     if (!n->n_buckets)
-        return NULL;
+        return n->around ? names_find(im, n->around, name) : NULL;
     for (uint32_t b = bucket_of(n, name); n->buckets[b]; b = (b + 1) % n->n_buckets)
         if (n->values.at[n->buckets[b] - 1]->name == name)
             return n->values.at[n->buckets[b] - 1];
-    return NULL;
+    return n->around ? names_find(im, n->around, name) : NULL;
 }
 
 OnnxValue *names_add(Import *im, Names *n, const char *name)
@@ -263,6 +263,19 @@ static bool is_param(const OnnxTensor *t)
     return dtype_is_float(t->dtype) && t->count > 1;
 }
 
+/* The name of a tensor is that of its value; those of bodies give way. */
+static const char *new_title(Import *im, const OnnxValue *v)
+{
+    const char *title = v->name;
+    for (uint32_t k = 2;; k++) {
+        const OnnxValue *of_model = names_find(im, im->top, title);
+        if (!names_find(im, im->titles, title) && (!of_model || of_model == v))
+            break;
+        title = arena_printf(im->a, "%s.%u", v->name, k < 10 ? k : im->titles->values.n + k);
+    }
+    return names_add(im, im->titles, title)->name;
+}
+
 /* An initializer or a long constant becomes a tensor of the model. */
 static void declare_weight(Import *im, OnnxValue *v, bool as_state)
 {
@@ -274,10 +287,11 @@ static void declare_weight(Import *im, OnnxValue *v, bool as_state)
     }
     bool state = as_state || v->kind == VALUE_KNOWN || !is_param(v->data);
     v->ident = import_ident(im, v->name);
+    v->title = new_title(im, v);
     v->is_state = state;
     const char *text =
         arena_printf(im->a, "%s %s as \"%s\": %s%s%s = zeros", state ? "state" : "param", v->ident,
-                     import_string(im->a, v->name), dtype_name(v->data->dtype), dims,
+                     import_string(im->a, v->title), dtype_name(v->data->dtype), dims,
                      s.rank ? "]" : "");
     v->line = import_line(im, state ? LINE_STATE : LINE_PARAM, NULL, text);
     im->lines.at[v->line].weight = v;

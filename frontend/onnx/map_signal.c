@@ -44,6 +44,11 @@ bool map_stft(OnnxNode *q)
     const char *x = node_arg(q, 0);
     if (!x || !node_ints(q, 1, &step) || (node_has(q, 3) && !node_ints(q, 3, &length)))
         return false;
+    uint32_t rank = node_shape(q, 0)->rank;
+    if (rank == 2) /* exporters leave out the last axis, of extent 1 */
+        x = text_printf(q, "unsqueeze(%s, axis=2)", x);
+    if (rank < 2 || rank > 3)
+        return node_wrong(q, "signals of rank %u", rank);
     if (!node_has(q, 2) && length.n != 1)
         return node_wrong(q, "a window or its length is needed");
     const char *window = node_has(q, 2) ? node_arg(q, 2)
