@@ -178,6 +178,9 @@ static LLVMValueRef integer_op(Emit *e, ScalarOp op, Dtype t, const LLVMValueRef
     case SC_ATANH:
     case SC_SIGMOID:
     case SC_ERF:
+    case SC_ERFC:
+    case SC_NORMAL_CDF:
+    case SC_NORMAL_CDF_TANH:
     case SC_ATAN2:
     case SC_CAST:
     case SC_SELECT:
@@ -306,6 +309,9 @@ static LLVMValueRef float_op(Emit *e, ScalarOp op, Dtype t, const LLVMValueRef *
     case SC_ATANH:
     case SC_SIGMOID:
     case SC_ERF:
+    case SC_ERFC:
+    case SC_NORMAL_CDF:
+    case SC_NORMAL_CDF_TANH:
     case SC_POW:
     case SC_ATAN2: return math_function(e, op, in);
     case SC_NOT:

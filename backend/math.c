@@ -125,18 +125,18 @@ static LLVMValueRef reduce_exponent(Emit *e, LLVMValueRef x, LLVMValueRef *out_t
     return emit_fma(e, *out_n, math_const(e, x, EXP_LN2_LOW), *out_head);
 }
 
-/* p * 2^n rounded once, p in [0.5, 2), n = t - magic an integer in [-150, 128]. Two factors, as
+/* p * 2^n rounded once, p in [2^-7, 2), n = t - magic an integer in [-153, 128]. Two factors, as
  * 2^-150 is not a float; the first product is exact. AVX-512 has an instruction of the same result.
  */
-static LLVMValueRef scale_by_power(Emit *e, LLVMValueRef p, LLVMValueRef t, LLVMValueRef n,
-                                   double magic)
+static LLVMValueRef scale_by_power(Emit *e, LLVMValueRef p, LLVMValueRef t, LLVMValueRef n)
 {
     if (e->target->masks && emit_lanes(p) == 16) {
         LLVMValueRef all = LLVMConstAllOnes(e->i16);
         LLVMValueRef args[] = { p, n, p, all, LLVMConstInt(e->i32, 4, 0) };
         return emit_intrinsic(e, "llvm.x86.avx512.mask.scalef.ps.512", NULL, 0, args, 5);
     }
-    LLVMValueRef i = LLVMBuildSub(e->b, math_bits(e, t), math_bits(e, math_const(e, p, magic)), "");
+    LLVMValueRef big = math_bits(e, math_const(e, p, exp_magic));
+    LLVMValueRef i = LLVMBuildSub(e->b, math_bits(e, t), big, "");
     LLVMValueRef half = LLVMBuildAShr(e->b, i, math_int(e, p, 1), ""),
                  rest = LLVMBuildSub(e->b, i, half, "");
     LLVMValueRef bias = math_int(e, p, 127), shift = math_int(e, p, 23);
@@ -145,22 +145,40 @@ static LLVMValueRef scale_by_power(Emit *e, LLVMValueRef p, LLVMValueRef t, LLVM
     return mul(e, mul(e, p, math_float(e, p, half)), math_float(e, p, rest));
 }
 
-/* e^x = 2^n e^r. `fine`: r's exact first part enters the last additions on its own, and the error
- * of adding it to 1 is kept: 0.7 ULP for four more operations. */
-static LLVMValueRef exp_f32(Emit *e, LLVMValueRef x, bool fine)
+MathExp math_exp_parts(Emit *e, LLVMValueRef x, LLVMValueRef low)
 {
-    LLVMValueRef t, n, head, p, one = math_const(e, x, 1);
-    x = math_clamp(e, x, -104, 89); /* e^-104 rounds to 0, e^89 to infinity */
-    LLVMValueRef r = reduce_exponent(e, x, &t, &n, &head), square = mul(e, r, r),
-                 q = math_poly(e, r, exp_q, 5);
-    if (fine) {
-        LLVMValueRef z = emit_fma(e, q, square, mul(e, n, math_const(e, x, EXP_LN2_LOW))),
-                     sum = add(e, one, head);
-        p = add(e, sum, add(e, sub(e, head, sub(e, sum, one)), z));
-    } else {
-        p = add(e, emit_fma(e, q, square, r), one);
+    MathExp y;
+    LLVMValueRef r = reduce_exponent(e, x, &y.t, &y.n, &y.head);
+    LLVMValueRef rest = mul(e, y.n, math_const(e, x, EXP_LN2_LOW));
+    if (low) {
+        r = add(e, r, low);
+        rest = add(e, rest, low);
     }
-    return scale_by_power(e, p, t, n, exp_magic);
+    y.tail = emit_fma(e, math_poly(e, r, exp_q, 5), mul(e, r, r), rest);
+    return y;
+}
+
+LLVMValueRef math_exp_scale(Emit *e, LLVMValueRef p, const MathExp *y)
+{
+    return scale_by_power(e, p, y->t, y->n);
+}
+
+LLVMValueRef math_exp_fine(Emit *e, LLVMValueRef x, LLVMValueRef low)
+{
+    MathExp y = math_exp_parts(e, x, low);
+    LLVMValueRef one = math_const(e, x, 1), sum = add(e, one, y.head);
+    LLVMValueRef p = add(e, sum, add(e, sub(e, y.head, sub(e, sum, one)), y.tail));
+    return scale_by_power(e, p, y.t, y.n);
+}
+
+/* e^x = 2^n e^r */
+static LLVMValueRef exp_f32(Emit *e, LLVMValueRef x)
+{
+    LLVMValueRef t, n, head;
+    x = math_clamp(e, x, -104, 89); /* e^-104 rounds to 0, e^89 to infinity */
+    LLVMValueRef r = reduce_exponent(e, x, &t, &n, &head), q = math_poly(e, r, exp_q, 5);
+    LLVMValueRef p = add(e, emit_fma(e, q, mul(e, r, r), r), math_const(e, x, 1));
+    return scale_by_power(e, p, t, n);
 }
 
 /* ---- log ---- */
@@ -225,14 +243,19 @@ static LLVMValueRef tanh_f32(Emit *e, LLVMValueRef x)
 
 /* With E = e^-|x|, which does not overflow, and q = E / (1 + E): 1 - q for x >= 0 and E - E q
  * below. Dividing E or 1 itself would add the errors of the quotient and of 1 + E in full. */
-static LLVMValueRef sigmoid_f32(Emit *e, LLVMValueRef x)
+LLVMValueRef math_sigmoid_of(Emit *e, LLVMValueRef power, LLVMValueRef x)
 {
-    LLVMValueRef one = math_const(e, x, 1),
-                 power = exp_f32(e, LLVMBuildFNeg(e->b, math_abs(e, x), ""), true);
+    LLVMValueRef one = math_const(e, x, 1);
     LLVMValueRef minus = LLVMBuildFNeg(e->b, divide(e, power, add(e, power, one)), "");
     LLVMValueRef below = math_less(e, x, math_const(e, x, 0));
     LLVMValueRef top = math_select(e, below, power, one);
     return emit_fma(e, top, minus, top);
+}
+
+static LLVMValueRef sigmoid_f32(Emit *e, LLVMValueRef x)
+{
+    LLVMValueRef a = LLVMBuildFNeg(e->b, math_abs(e, x), "");
+    return math_sigmoid_of(e, math_exp_fine(e, math_clamp(e, a, -104, 0), NULL), x);
 }
 
 /* |x| < 0.92: x + x P(x^2). Else 1 - e^L(|x|), L minimax for log erfc weighted by erfc / erf. */
@@ -248,7 +271,7 @@ static LLVMValueRef erf_f32(Emit *e, LLVMValueRef x)
                                 0.00043446167966076158519, -0.000021094964716155713259 };
     LLVMValueRef a = math_abs(e, x), z = mul(e, a, a);
     LLVMValueRef small = emit_fma(e, math_poly(e, z, p, 7), a, a);
-    LLVMValueRef power = exp_f32(e, math_poly(e, math_clamp(e, a, 0, 4), l, 8), false);
+    LLVMValueRef power = exp_f32(e, math_poly(e, math_clamp(e, a, 0, 4), l, 8));
     LLVMValueRef large = sub(e, math_const(e, x, 1), power);
     return math_copysign(e, math_select(e, math_less(e, a, math_const(e, x, 0.92)), small, large),
                          x);
@@ -266,19 +289,34 @@ static const char *const libm_names[SC_COUNT] = {
     [SC_SIN] = "sin",   [SC_COS] = "cos",     [SC_TAN] = "tan",     [SC_ASIN] = "asin",
     [SC_ACOS] = "acos", [SC_ATAN] = "atan",   [SC_SINH] = "sinh",   [SC_COSH] = "cosh",
     [SC_TANH] = "tanh", [SC_ASINH] = "asinh", [SC_ACOSH] = "acosh", [SC_ATANH] = "atanh",
-    [SC_ERF] = "erf",   [SC_POW] = "pow",     [SC_ATAN2] = "atan2",
+    [SC_ERF] = "erf",   [SC_ERFC] = "erfc",   [SC_POW] = "pow",     [SC_ATAN2] = "atan2",
 };
+
+/* e^-|x| / (1 + e^-|x|), or 1 over the same: as in f32 */
+static LLVMValueRef sigmoid_f64(Emit *e, LLVMValueRef x)
+{
+    LLVMValueRef one = math_const(e, x, 1), minus = LLVMBuildFNeg(e->b, math_abs(e, x), "");
+    LLVMValueRef power = math_call(e, "exp", &minus, 1);
+    LLVMValueRef below = math_less(e, x, math_const(e, x, 0));
+    return divide(e, math_select(e, below, power, one), add(e, power, one));
+}
 
 static LLVMValueRef function_f64(Emit *e, ScalarOp op, const LLVMValueRef *in)
 {
     if (op == SC_RSQRT)
         return rsqrt_any(e, in[0]);
-    if (op == SC_SIGMOID) { /* as in f32 */
-        LLVMValueRef x = in[0], one = math_const(e, x, 1),
-                     minus = LLVMBuildFNeg(e->b, math_abs(e, x), "");
-        LLVMValueRef power = math_call(e, "exp", &minus, 1);
-        LLVMValueRef below = math_less(e, x, math_const(e, x, 0));
-        return divide(e, math_select(e, below, power, one), add(e, power, one));
+    LLVMValueRef x = in[0];
+    if (op == SC_SIGMOID)
+        return sigmoid_f64(e, x);
+    if (op == SC_NORMAL_CDF) {
+        LLVMValueRef z = mul(e, x, math_const(e, x, -0.70710678118654752));
+        return mul(e, math_call(e, "erfc", &z, 1), math_const(e, x, 0.5));
+    }
+    if (op == SC_NORMAL_CDF_TANH) {
+        LLVMValueRef cubic = mul(e, mul(e, x, math_const(e, x, 0.044715)), x);
+        LLVMValueRef slope = mul(e, add(e, cubic, math_const(e, x, 1)),
+                                 math_const(e, x, 1.5957691216057308));
+        return sigmoid_f64(e, mul(e, x, slope));
     }
     return math_call(e, libm_names[op], in, scalar_operands(op));
 }
@@ -288,7 +326,7 @@ LLVMValueRef math_function(Emit *e, ScalarOp op, const LLVMValueRef *in)
     if (is_wide(e, in[0]))
         return function_f64(e, op, in);
     if (op == SC_EXP)
-        return exp_f32(e, in[0], false);
+        return exp_f32(e, in[0]);
     if (op == SC_LOG)
         return log_f32(e, in[0]);
     if (op == SC_TANH)
@@ -297,6 +335,8 @@ LLVMValueRef math_function(Emit *e, ScalarOp op, const LLVMValueRef *in)
         return sigmoid_f32(e, in[0]);
     if (op == SC_ERF)
         return erf_f32(e, in[0]);
+    if (op == SC_ERFC || op == SC_NORMAL_CDF || op == SC_NORMAL_CDF_TANH)
+        return math_normal(e, op, in[0]);
     if (op == SC_RSQRT)
         return rsqrt_any(e, in[0]);
     if (op == SC_SIN || op == SC_COS || op == SC_TAN)

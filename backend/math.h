@@ -27,6 +27,21 @@ LLVMValueRef math_clamp(Emit *e, LLVMValueRef x, double lo, double hi);
 /* c[0] + c[1] x + ... + c[n-1] x^(n-1) by Horner. */
 LLVMValueRef math_poly(Emit *e, LLVMValueRef x, const double *c, int n);
 LLVMValueRef math_sqrt(Emit *e, LLVMValueRef x);
+/* e^x = 2^n (1 + head + tail), |head| < 0.35 exact, for f32 x in [-106, 89]; t is n + 1.5 * 2^23.
+ * `low`, or NULL, is added to x: less than an ulp of it. */
+typedef struct {
+    LLVMValueRef t, n, head, tail;
+} MathExp;
+MathExp math_exp_parts(Emit *e, LLVMValueRef x, LLVMValueRef low);
+/* p 2^n of those parts, rounded once, p in [2^-7, 2). */
+LLVMValueRef math_exp_scale(Emit *e, LLVMValueRef p, const MathExp *y);
+/* e^(x + low) in [-106, 89] to 0.7 ULP: head enters the last additions on its own, and the error of
+ * adding it to 1 is kept. */
+LLVMValueRef math_exp_fine(Emit *e, LLVMValueRef x, LLVMValueRef low);
+/* sigmoid(x) of power = e^-|x| in f32. */
+LLVMValueRef math_sigmoid_of(Emit *e, LLVMValueRef power, LLVMValueRef x);
+/* ERFC, NORMAL_CDF, NORMAL_CDF_TANH of f32 x. */
+LLVMValueRef math_normal(Emit *e, ScalarOp op, LLVMValueRef x);
 /* sin or cos of f32 x (`op` may be TAN), from the range reduction that they share. */
 LLVMValueRef math_trig(Emit *e, ScalarOp op, LLVMValueRef x);
 /* f32 functions that compute in f64. */

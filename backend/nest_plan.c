@@ -159,12 +159,12 @@ static double inst_weight(const KernelInst *x)
         return 40;
     if (x->kind != INST_SCALAR)
         return x->kind == INST_LOAD || x->kind == INST_INDEX ? 1 : 0;
-    if (x->op == SC_EXP || x->op == SC_LOG || x->op == SC_TANH || x->op == SC_SIGMOID ||
-        x->op == SC_ERF)
+    if (x->op == SC_EXP || x->op == SC_LOG || x->op == SC_TANH ||
+        x->op == SC_SIGMOID || x->op == SC_ERF)
         return 16;
-    return x->op >= SC_RSQRT && x->op <= SC_ERF   ? 30
-           : x->op == SC_POW || x->op == SC_ATAN2 ? 60
-                                                  : 1;
+    return x->op >= SC_RSQRT && x->op <= SC_NORMAL_CDF_TANH ? 30
+           : x->op == SC_POW || x->op == SC_ATAN2           ? 60
+                                                            : 1;
 }
 
 static int element_bytes(const Nest *n, const KernelStage *s)

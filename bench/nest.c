@@ -77,6 +77,9 @@ static void case_log(Case *c, int64_t n) { unary(c, n, SC_LOG); }
 static void case_tanh(Case *c, int64_t n) { unary(c, n, SC_TANH); }
 static void case_sigmoid(Case *c, int64_t n) { unary(c, n, SC_SIGMOID); }
 static void case_erf(Case *c, int64_t n) { unary(c, n, SC_ERF); }
+static void case_erfc(Case *c, int64_t n) { unary(c, n, SC_ERFC); }
+static void case_normal_cdf(Case *c, int64_t n) { unary(c, n, SC_NORMAL_CDF); }
+static void case_normal_cdf_tanh(Case *c, int64_t n) { unary(c, n, SC_NORMAL_CDF_TANH); }
 static void case_sin(Case *c, int64_t n) { unary(c, n, SC_SIN); }
 static void case_log1p(Case *c, int64_t n) { unary(c, n, SC_LOG1P); }
 
@@ -247,6 +250,9 @@ static const Row2 cases[] = {
     { "tanh 4Ki", case_tanh, 4096 },
     { "sigmoid 4Ki", case_sigmoid, 4096 },
     { "erf 4Ki", case_erf, 4096 },
+    { "erfc 4Ki", case_erfc, 4096 },
+    { "normal_cdf 4Ki", case_normal_cdf, 4096 },
+    { "normal_cdf_tanh 4Ki", case_normal_cdf_tanh, 4096 },
     { "sin 4Ki", case_sin, 4096 },
     { "log1p 4Ki", case_log1p, 4096 },
     { "dropout 64Ki", case_dropout, 65536 },

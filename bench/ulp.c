@@ -32,6 +32,16 @@ static double rsqrt(double x)
     return 1 / sqrt(x);
 }
 
+static double normal_cdf(double x)
+{
+    return 0.5 * erfc(-M_SQRT1_2 * x);
+}
+
+static double normal_cdf_tanh(double x)
+{
+    return sigmoid(2 * sqrt(M_2_PI) * (x + 0.044715 * x * x * x));
+}
+
 static const Function functions[] = {
     { "exp", SC_EXP, exp, 0 },       { "log", SC_LOG, log, 0 },
     { "tanh", SC_TANH, tanh, 0 },    { "sigmoid", SC_SIGMOID, sigmoid, 0 },
@@ -43,7 +53,9 @@ static const Function functions[] = {
     { "sinh", SC_SINH, sinh, 0 },    { "cosh", SC_COSH, cosh, 0 },
     { "asinh", SC_ASINH, asinh, 0 }, { "acosh", SC_ACOSH, acosh, 0 },
     { "atanh", SC_ATANH, atanh, 0 }, { "pow", SC_POW, 0, pow },
-    { "atan2", SC_ATAN2, 0, atan2 },
+    { "atan2", SC_ATAN2, 0, atan2 }, { "erfc", SC_ERFC, erfc, 0 },
+    { "normal_cdf", SC_NORMAL_CDF, normal_cdf, 0 },
+    { "normal_cdf_tanh", SC_NORMAL_CDF_TANH, normal_cdf_tanh, 0 },
 };
 
 typedef struct {

@@ -22,7 +22,9 @@
             LOG1P, 1, 1) SCALAR(SIN, 1, 1) SCALAR(COS, 1, 1) SCALAR(TAN, 1, 1) SCALAR(ASIN, 1, 1)  \
             SCALAR(ACOS, 1, 1) SCALAR(ATAN, 1, 1) SCALAR(SINH, 1, 1) SCALAR(COSH, 1, 1)            \
                 SCALAR(TANH, 1, 1) SCALAR(ASINH, 1, 1) SCALAR(ACOSH, 1, 1) SCALAR(ATANH, 1, 1)     \
-                    SCALAR(SIGMOID, 1, 1) SCALAR(ERF, 1, 1) SCALAR(IS_NAN, 1, 0)                   \
+                    SCALAR(SIGMOID, 1, 1) SCALAR(ERF, 1, 1) SCALAR(ERFC, 1, 1)                     \
+                        SCALAR(NORMAL_CDF, 1, 1) SCALAR(NORMAL_CDF_TANH, 1, 1)                     \
+                        SCALAR(IS_NAN, 1, 0)                                                       \
                         SCALAR(IS_INF, 1, 0) SCALAR(CAST, 1, 0) SCALAR(ADD, 2, 0)                  \
                             SCALAR(SUB, 2, 0) SCALAR(MUL, 2, 0) SCALAR(DIV, 2, 0)                  \
                                 SCALAR(FLOORDIV, 2, 0) SCALAR(MOD, 2, 0)                           \

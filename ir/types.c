@@ -27,7 +27,8 @@ static const char *const scalar_names[] = {
     "copy", "neg", "abs", "sign", "not", "floor", "ceil", "round", "trunc",
     "sqrt", "rsqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tan",
     "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh",
-    "sigmoid", "erf", "is_nan", "is_inf", "cast", "add", "sub", "mul", "div",
+    "sigmoid", "erf", "erfc", "normal_cdf", "normal_cdf_tanh", "is_nan", "is_inf",
+    "cast", "add", "sub", "mul", "div",
     "floordiv", "mod", "pow", "atan2", "maximum", "minimum", "and", "or", "xor",
     "shl", "shr", "eq", "ne", "lt", "le", "gt", "ge", "select",
 };

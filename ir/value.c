@@ -233,6 +233,11 @@ double scalar_float(ScalarOp op, const double *in)
     case SC_ATANH: return atanh(a);
     case SC_SIGMOID: return a >= 0 ? 1 / (1 + exp(-a)) : exp(a) / (1 + exp(a));
     case SC_ERF: return erf(a);
+    case SC_ERFC: return erfc(a);
+    case SC_NORMAL_CDF: return 0.5 * erfc(-M_SQRT1_2 * a);
+    case SC_NORMAL_CDF_TANH:
+        a *= 2 * sqrt(M_2_PI) * (1 + 0.044715 * a * a);
+        return a >= 0 ? 1 / (1 + exp(-a)) : exp(a) / (1 + exp(a));
     case SC_ADD: return a + b;
     case SC_SUB: return a - b;
     case SC_MUL: return a * b;
@@ -348,7 +353,8 @@ int64_t scalar_int(ScalarOp op, Dtype t, const int64_t *in)
     case SC_LOG: case SC_LOG1P: case SC_SIN: case SC_COS: case SC_TAN:
     case SC_ASIN: case SC_ACOS: case SC_ATAN:
     case SC_SINH: case SC_COSH: case SC_TANH: case SC_ASINH: case SC_ACOSH: case SC_ATANH:
-    case SC_SIGMOID: case SC_ERF: case SC_IS_NAN: case SC_IS_INF: case SC_ATAN2: break;
+    case SC_SIGMOID: case SC_ERF: case SC_ERFC: case SC_NORMAL_CDF: case SC_NORMAL_CDF_TANH:
+    case SC_IS_NAN: case SC_IS_INF: case SC_ATAN2: break;
     }
     return 0;
 }

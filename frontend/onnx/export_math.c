@@ -132,6 +132,38 @@ void say_expm1(Export *x, NodeId id)
     finish(x, id, EX(x, "Mul", slope, sum), as);
 }
 
+/* 1 - erf(x): far above 0 that is 0, where erfc is not yet. ONNX has no op that keeps it. */
+void say_erfc(Export *x, NodeId id)
+{
+    const char *in[1];
+    Dtype as = computed(x, id, 0);
+    operands(x, id, as, in);
+    finish(x, id, EX(x, "Sub", ex_scalar(x, as, 1), EX(x, "Erf", in[0])), as);
+}
+
+/* (1 + erf(x / sqrt(2))) / 2: the same loss, far below 0 */
+void say_normal_cdf(Export *x, NodeId id)
+{
+    const char *in[1];
+    Dtype as = computed(x, id, 0);
+    operands(x, id, as, in);
+    const char *z = EX(x, "Mul", in[0], ex_scalar(x, as, 0.70710678118654752));
+    const char *sum = EX(x, "Add", EX(x, "Erf", z), ex_scalar(x, as, 1));
+    finish(x, id, EX(x, "Mul", sum, ex_scalar(x, as, 0.5)), as);
+}
+
+/* sigmoid(2 sqrt(2/pi) (x + 0.044715 x^3)), which does not cancel */
+void say_normal_cdf_tanh(Export *x, NodeId id)
+{
+    const char *in[1];
+    Dtype as = computed(x, id, 0);
+    operands(x, id, as, in);
+    const char *cubic = ex_scalar(x, as, 0.07135481627260025);
+    const char *slope = EX(x, "Mul", EX(x, "Mul", in[0], in[0]), cubic);
+    slope = EX(x, "Add", slope, ex_scalar(x, as, 1.5957691216057308));
+    finish(x, id, EX(x, "Sigmoid", EX(x, "Mul", in[0], slope)), as);
+}
+
 /* With u = 1 + x as rounded: log(u) x / (u - 1), whose error of rounding cancels (Kahan); the
  * factor is 1 where u is x, and x itself where u is 1 */
 void say_log1p(Export *x, NodeId id)

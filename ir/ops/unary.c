@@ -186,6 +186,33 @@ static void erf_grad(Grad *q)
     q->add(q, 0, times(q, b_scale(q->g, bell, 1.1283791670955126)));
 }
 
+/* -dy 2/sqrt(pi) exp(-x^2) */
+static void erfc_grad(Grad *q)
+{
+    NodeId x = q->in[0], bell = b_unary(q->g, OP_exp, b_neg(q->g, b_mul(q->g, x, x)));
+    q->add(q, 0, times(q, b_scale(q->g, bell, -1.1283791670955126)));
+}
+
+/* dy exp(-x^2 / 2) / sqrt(2 pi) */
+static void normal_cdf_grad(Grad *q)
+{
+    NodeId x = q->in[0], square = b_mul(q->g, x, x);
+    NodeId bell = b_unary(q->g, OP_exp, b_scale(q->g, square, -0.5));
+    q->add(q, 0, times(q, b_scale(q->g, bell, 0.3989422804014327)));
+}
+
+/* dy y (1 - y) 2 sqrt(2/pi) (1 + 3 * 0.044715 x^2): where x^2 is beyond 1000, y (1 - y) is 0, and
+ * must not meet an infinity. */
+static void normal_cdf_tanh_grad(Grad *q)
+{
+    NodeId x = q->in[0], y = q->node;
+    NodeId square = b_binary(q->g, OP_minimum, b_mul(q->g, x, x), b_like(q->g, x, 1000));
+    NodeId slope = b_add(q->g, b_scale(q->g, square, 0.21406444881780074),
+                         b_like(q->g, x, 1.5957691216057308));
+    NodeId bell = b_mul(q->g, y, b_sub(q->g, b_like(q->g, y, 1), y));
+    q->add(q, 0, times(q, b_mul(q->g, bell, slope)));
+}
+
 /* ---- folding ---- */
 
 /* op(op(x)) = x for neg and not */
@@ -304,6 +331,11 @@ UNARY(atanh, SC_ATANH, float, GRAD(atanh_grad), 24, -0.9, 0.9, "the x of tanh")
 UNARY(sigmoid, SC_SIGMOID, float, GRAD(sigmoid_grad), 14, -4, 4, "1 / (1 + e^-x)")
 UNARY(erf, SC_ERF, float, GRAD(erf_grad), 20, -3, 3,
       "2/sqrt(pi) times the integral of e^-t^2 from 0 to x")
+UNARY(erfc, SC_ERFC, float, GRAD(erfc_grad), 24, -3, 3, "1 - erf(x), exact where that is near 0")
+UNARY(normal_cdf, SC_NORMAL_CDF, float, GRAD(normal_cdf_grad), 24, -4, 4,
+      "how likely a standard normal number is below x: erfc(-x/sqrt(2)) / 2; x times it is GELU")
+UNARY(normal_cdf_tanh, SC_NORMAL_CDF_TANH, float, GRAD(normal_cdf_tanh_grad), 20, -4, 4,
+      "normal_cdf by hyperbolic tangent: (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2")
 
 const OpDef op_not = {
     .name = "not", .doc = "the other truth value; of integers, each bit", .min_in = 1, .max_in = 1,

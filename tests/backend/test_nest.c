@@ -234,8 +234,9 @@ static InstId random_load(Gen *g, KernelStage *s, bool reduced, bool plain)
 static InstId random_value(Gen *g, KernelStage *s, InstId *pool, int n)
 {
     static const ScalarOp ops[] = { SC_ADD,  SC_SUB,     SC_MUL, SC_MAXIMUM, SC_MINIMUM,
-                                    SC_TANH, SC_SIGMOID, SC_ERF, SC_SIN };
-    ScalarOp op = ops[below(g, 9)];
+                                    SC_TANH, SC_SIGMOID, SC_ERF, SC_SIN,
+                                    SC_ERFC, SC_NORMAL_CDF };
+    ScalarOp op = ops[below(g, 11)];
     InstId a = pool[below(g, n)], b = pool[below(g, n)];
     if (below(g, 6))
         return nest_scalar(g->arena, s, op, DT_F32, a, scalar_operands(op) > 1 ? b : INST_NONE,

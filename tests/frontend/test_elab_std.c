@@ -103,6 +103,31 @@ static void activations_are_their_formulas(void **state)
     }
 }
 
+/* x (1 + erf(x / sqrt(2))) / 2 in f32 loses all digits of these: the sum cancels. */
+static void gelu_keeps_its_digits_far_below(void **state)
+{
+    (void)state;
+    static const double x[] = { -8, -6.5, -5, -4.2, -3 };
+    double want[2][5];
+    for (int k = 0; k < 5; k++) {
+        double u = 2 * sqrt(2 / M_PI) * (x[k] + 0.044715 * x[k] * x[k] * x[k]);
+        want[0][k] = 0.5 * x[k] * erfc(-x[k] / sqrt(2));
+        want[1][k] = x[k] * exp(u) / (1 + exp(u));
+    }
+    for (int i = 0; i < 2; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "model M { export fn f(x: f32[B]) -> f32[B] { %s(x) } }\n",
+                 i ? "gelu_tanh" : "gelu");
+        Model m = model_load(text, NULL);
+        Value in = model_input(&m, "f", 0, 5, x), *out = model_run(&m, "f", &in, 5, NULL);
+        for (int k = 0; k < 5; k++) /* 2^-22: at most 4 units in the last place */
+            if (!(fabs(out->f[k] - want[i][k]) <= 0x1p-22 * fabs(want[i][k])))
+                fail_msg("%s of %g is %.9g, not %.9g", i ? "gelu_tanh" : "gelu", x[k], out->f[k],
+                         want[i][k]);
+        model_free(&m);
+    }
+}
+
 static void expect_loss(const char *call, double want)
 {
     char text[256];
@@ -489,6 +514,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(activations_are_their_formulas),
+        cmocka_unit_test(gelu_keeps_its_digits_far_below),
         cmocka_unit_test(losses_of_pairs),
         cmocka_unit_test(losses_of_classes),
         cmocka_unit_test(layers_compute),
