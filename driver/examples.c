@@ -6,6 +6,7 @@
 
 #include "driver/inputs.h"
 #include "frontend/onnx/file.h"
+#include "passes/index_range.h"
 #include "runtime/host/loader.h"
 
 #include <stdlib.h>
@@ -328,6 +329,18 @@ static bool take_array(Examples *x, uint32_t i)
     return true;
 }
 
+/* An input without a bound that names places of an axis: random ones are within it. */
+static int64_t random_bound(const Examples *x, const DlrtValue *v, int64_t count)
+{
+    const Entry *entry = x->e->unit ? unit_entry(x->e->unit, x->who) : NULL;
+    if (v->bound > 0 || !entry || host_dtype_is_float((DlrtDtype)v->dtype))
+        return v->bound;
+    for (uint32_t k = 0; k < entry->graph->inputs.n; k++)
+        if (!strcmp(entry->graph->inputs.at[k].name, v->name))
+            return index_range(x->e->run->arena, entry->graph, k, count);
+    return 0;
+}
+
 static bool make_random(Examples *x, uint32_t i)
 {
     const DlrtValue *v = x->values[i];
@@ -336,7 +349,9 @@ static bool make_random(Examples *x, uint32_t i)
         count = x->pinned ? x->pinned : x->group;
     if (!make_room(x, i, count, &elements))
         return false;
-    value_random(v, elements, x->e->cx->clock.seed * UINT64_C(1000003) + i, x->at[i]);
+    DlrtValue drawn = *v;
+    drawn.bound = random_bound(x, v, count);
+    value_random(&drawn, elements, x->e->cx->clock.seed * UINT64_C(1000003) + i, x->at[i]);
     if (x->each[i])
         x->count = count;
     return true;

@@ -172,7 +172,7 @@ static void check_one(Check *c, uint32_t index, uint32_t directions, bool last)
     c->name = t->name;
     const char *bad = compare(c, index, 1, directions, &result);
     if (bad) {
-        diag_report(r->cx, DIAG_E0001, t->loc, "`%s`: %s", t->name, bad);
+        grad_report(c->code, t->loc, arena_printf(r->arena, "`%s`: %s", t->name, bad));
         c->done[index] = true;
         return;
     }
@@ -194,7 +194,7 @@ static bool check_together(Check *c)
     c->name = arena_printf(c->code->run->arena, "all %u together", n);
     const char *bad = compare(c, 0, n, DIRECTIONS, &result);
     if (bad) {
-        diag_report(c->code->run->cx, DIAG_E0001, 0, "%s", bad);
+        grad_report(c->code, 0, bad);
         return true;
     }
     print_result(c, "", &result);
@@ -225,7 +225,7 @@ static void check_step(GradCode *code, GradStep *step)
             return;
         const char *bad = grad_slopes(code, step, r->arena, c.slopes);
         if (bad) {
-            diag_report(r->cx, DIAG_E0001, 0, "%s", bad);
+            grad_report(code, 0, bad);
             return;
         }
         if (!draw && is_large(step)) {

@@ -21,11 +21,15 @@ typedef struct {
     Session *session;
     DlrtContext *cx;
     VEC(GradStep) steps;
+    bool outside; /* the last call failed by an index out of range */
 } GradCode;
 
 /* Elaborates and compiles the file. False: diagnostics are recorded. */
 bool grad_open(Run *r, const char *path, GradCode *out);
 void grad_close(GradCode *code);
+
+/* Records what went wrong in a call just made. */
+void grad_report(GradCode *code, LocId loc, const char *bad);
 
 /* Draws a step's tensors and inputs, such that the loss is finite if it can be, puts them into
  * place and sets its value. False: diagnostics are recorded. */

@@ -18,6 +18,16 @@ static bool fail(GradCode *c, LocId loc, const char *why)
     return false;
 }
 
+void grad_report(GradCode *c, LocId loc, const char *bad)
+{
+    uint32_t d = diag_report(c->run->cx, c->outside ? DIAG_E0908 : DIAG_E0001, loc, "%s%s",
+                             c->outside ? "at random inputs " : "", bad);
+    if (c->outside)
+        diag_add(c->run->cx, d, DIAG_HELP, 0,
+                 "an input is drawn within the axis that it indexes, where that is seen; "
+                 "`bounded(i, n)` tells it");
+}
+
 /* ---- What is compiled ---- */
 
 static void push_entry(Unit *u, const char *what, uint32_t number, Graph *g, const Entry *step)
@@ -91,8 +101,9 @@ static bool make_steps(GradCode *c, const char *path)
     }
     if (!steps.n)
         diag_report(c->run->cx, DIAG_E0419, 0,
-                    "%s has no `train` block for %s, and no export to differentiate", path,
-                    u->name);
+                    "%s has nothing to differentiate by: no `train` block for %s, and no export "
+                    "with parameters or float inputs of a fixed shape",
+                    path, u->name);
     u->entries.at = NULL;
     u->entries.n = u->entries.cap = 0;
     u->recipe = (Recipe){ .loc = u->recipe.loc };
@@ -173,6 +184,7 @@ static const char *run(GradCode *c, const GradStep *s, const DlrtEntry *e, doubl
 {
     int rc = dlrt_run(c->cx, e, s->check.args.batch, s->inputs, (void *[]){ out_value });
     const char *message = dlrt_message(c->cx);
+    c->outside = rc == DLRT_E_LABEL;
     return rc ? arena_printf(c->run->arena, "%s", *message ? message : dlrt_error(rc)) : NULL;
 }
 
@@ -214,8 +226,10 @@ bool grad_start(GradCode *code, GradStep *step, uint32_t draw)
         gradcheck_entry_draw(code->run->arena, &step->check, draw, positive);
         put(code, step);
         const char *bad = grad_loss(code, step, &step->value);
-        if (bad)
-            return fail(code, 0, bad);
+        if (bad) {
+            grad_report(code, 0, bad);
+            return false;
+        }
         if (isfinite(step->value))
             return true;
     }

@@ -5,6 +5,7 @@
 
 #include "ir/cases.h"
 #include "passes/autodiff.h"
+#include "passes/index_range.h"
 #include "passes/pass.h"
 
 #include <string.h>
@@ -51,6 +52,7 @@ static const char *run_init(Arena *a, EntryCheck *check)
 {
     Unit *u = check->unit;
     const Entry *init = unit_entry(u, "init");
+    check->n_tensors = u->tensors.n;
     Value *v = check->initial = arena_new_array(a, Value, u->tensors.n);
     for (uint32_t i = 0; i < u->tensors.n; i++)
         v[i] = value_new(a, u->tensors.at[i].dtype, &u->tensors.at[i].shape, 1);
@@ -77,7 +79,7 @@ static bool is_input(const Tensor *t)
 static void draw_tensors(Arena *a, CaseRng *r, EntryCheck *check, CaseRange inputs)
 {
     const Unit *u = check->unit;
-    for (uint32_t i = 0; i < u->tensors.n; i++) {
+    for (uint32_t i = 0; i < check->n_tensors; i++) {
         Value *v = &check->values[i];
         *v = check->initial[i];
         if (!u->tensors.at[i].trained || !dtype_is_float(v->dtype))
@@ -90,6 +92,18 @@ static void draw_tensors(Arena *a, CaseRng *r, EntryCheck *check, CaseRange inpu
     }
 }
 
+/* The largest integer that an input may have. */
+static double largest(Arena *a, const EntryCheck *check, uint32_t input)
+{
+    const Input *x = &check->graph->inputs.at[input];
+    int64_t range = dtype_is_integer(x->dtype)
+                        ? index_range(a, check->graph, input, check->args.batch)
+                        : 0;
+    if (x->bound && (!range || x->bound < range))
+        range = x->bound;
+    return range ? (double)range - 1 : x->dtype == DT_BOOL ? 1 : 255;
+}
+
 void gradcheck_entry_draw(Arena *a, EntryCheck *check, uint32_t draw, bool positive)
 {
     const Graph *g = check->graph;
@@ -99,7 +113,7 @@ void gradcheck_entry_draw(Arena *a, EntryCheck *check, uint32_t draw, bool posit
     draw_tensors(a, &r, check, floats);
     for (uint32_t i = 0; i < g->inputs.n; i++) {
         const Input *x = &g->inputs.at[i];
-        double hi = x->bound ? (double)x->bound - 1 : x->dtype == DT_BOOL ? 1 : 255;
+        double hi = largest(a, check, i);
         bool number = dtype_is_float(x->dtype);
         vec_push(a, &r.ranges, number ? floats : (CaseRange){ 0, hi, false });
         in[i] = case_value(a, &r, g, i, check->args.batch);

@@ -61,4 +61,35 @@ expect 0 '^step .*items/s' "$DLRUN" bench line.dl
 grep -q '^at ' out || fail "the export is not timed"
 expect 0 '"event":"bench","entry":"at"' "$DLRUN" bench line.dl --json --entries at
 [ "$(wc -l <out)" = 1 ] || fail "--entries times others"
+# Indices are drawn within the axis that they reach, whatever stands in between: from the end, by
+# columns, as one number of several.
+cat >index.dl <<'END'
+model Index {
+  param one: f32[1, 4] = normal
+  param table: f32[5, 4] = normal
+  export fn rows(i: i64[B, 3]) -> f32[B, 3, 4] { gather(one, wrap(i, 1), axis=0) }
+  export fn places(i: i32[3, 2]) -> f32[3] { gather_nd(one, i) }
+  export fn flat(i: i32[6]) -> f32[6] { gather(reshape(table, [20]), i*4 + 3, axis=0) }
+  export fn shifted(i: i32[6]) -> f32[6, 4] { gather(table, i + 4, axis=0) }
+  export fn added(i: i64[2]) -> f32[1, 4] { scatter_nd(one, unsqueeze(i), ones(2, 4), mode="add") }
+  export fn boxes(x: f32[1, 2, 5, 5], r: f32[3, 4], image: i64[3]) -> f32[3, 2, 2, 2] {
+    roi_align(x, r, image, 2, 2, 2)
+  }
+}
+END
+expect 0 'table .*direction' "$DLRUN" gradcheck index.dl
+for entry in rows places flat shifted added boxes; do
+    expect 0 "^$entry" "$DLRUN" infer index.dl --entries $entry --random --seed 5
+done
+# One that is out of range all the same is said to be.
+cat >outside.dl <<'END'
+model Outside {
+  param w: f32[3] = normal
+  export fn f(i: i32[9]) -> f32[9] { gather(w, i*i + 3, axis=0) }
+}
+END
+expect 3 'E0908.*at random inputs.*out of range' "$DLRUN" gradcheck outside.dl
+grep -q 'bounded' out || fail "no help"
+echo 'model Nothing { export fn f(x: f32[B]) -> f32[B] { 2*x } }' >nothing.dl
+expect 1 'E0419.*nothing to differentiate by' "$DLRUN" gradcheck nothing.dl
 echo ok
