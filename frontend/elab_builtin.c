@@ -273,6 +273,14 @@ bool vals_to_shape(Elab *e, const Arg *at, uint32_t n, LocId loc, Shape *out)
 
 /* ---- ops by name ---- */
 
+/* One number of a list. The end of a slice may be that of the batch: whole, the op takes it. */
+static bool attr_int(Elab *e, const AttrDecl *d, Val v, LocId loc, int64_t *out)
+{
+    if (v.kind == VAL_DIM && !strcmp(d->name, "end"))
+        return !__builtin_mul_overflow(v.i, e->batch_max, out);
+    return val_integer(e, v, loc, d->name, out);
+}
+
 static bool attr_from_val(Elab *e, const AttrDecl *d, Val v, LocId loc, uint32_t rank,
                           AttrValue *out)
 {
@@ -311,7 +319,7 @@ static bool attr_from_val(Elab *e, const AttrDecl *d, Val v, LocId loc, uint32_t
         uint32_t n = v.kind == VAL_LIST ? v.list.n : 1;
         int64_t *ints = arena_new_array(e->a, int64_t, n);
         for (uint32_t i = 0; i < n; i++)
-            if (!val_integer(e, v.kind == VAL_LIST ? v.list.at[i] : v, loc, d->name, &ints[i]) ||
+            if (!attr_int(e, d, v.kind == VAL_LIST ? v.list.at[i] : v, loc, &ints[i]) ||
                 (!strcmp(d->name, "axes") && !check_axis(e, ints[i], rank, loc, &ints[i])))
                 return false;
         *out = attr_ints(ints, n);

@@ -119,6 +119,10 @@ static bool import_node(Import *im, const Onnx__NodeProto *proto)
         leave_missing(&q);
         return false;
     }
+    if (!import_turned(&q)) {
+        leave_missing(&q);
+        return false;
+    }
     const Onnx__FunctionProto *f = find_function(&q);
     q.row = f ? NULL : find_row(&q);
     if (f)
@@ -231,9 +235,20 @@ static void import_counts(Import *im)
     }
 }
 
+/* A result has its rows in the order of the file. */
+static void turn_back(Import *im, const OnnxValue *v)
+{
+    if (v->turned) {
+        im->pinned_by = arena_printf(im->a, "the order of rows in `%s`", v->name);
+        im->again = im->static_batch = true;
+    }
+}
+
 static bool import_outputs(Import *im)
 {
     const Onnx__GraphProto *g = im->model->graph;
+    if (im->stopped)
+        turn_back(im, im->outputs.at[0]);
     if (im->stopped)
         return true;
     if (im->until) {
@@ -249,6 +264,7 @@ static bool import_outputs(Import *im)
                         onnx_escape(im->a, name));
             return false;
         }
+        turn_back(im, v);
         if (v->kind != VALUE_MISSING)
             vec_push(im->a, &im->outputs, v);
     }
@@ -303,6 +319,8 @@ static void warn_of_batch(Import *im)
         return;
     uint32_t d = diag_report(im->e->cx, DIAG_W0721, onnx_loc(im->file),
                              "the batch is 1: %s needs it as a number", im->pinned_by);
+    if (im->pinned_why)
+        diag_add(im->e->cx, d, DIAG_NOTE, 0, "%s", im->pinned_why);
     diag_add(im->e->cx, d, DIAG_HELP, 0, "another one by -D %s=8",
              onnx_escape(im->a, im->batch));
 }

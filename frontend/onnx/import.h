@@ -12,6 +12,7 @@
  *   import.c        the walk over the graph       import_value.c  values and their text
  *   import_node.c   one node: row, attributes     import_known.c  elements known at compile time
  *   import_text.c   templates, and the model      import_sizes.c  and what follows from the batch
+ *   import_rows.c   rows in another order
  *   ops.def, map_*.c  the operators */
 #ifndef DLCC_FRONTEND_ONNX_IMPORT_H
 #define DLCC_FRONTEND_ONNX_IMPORT_H
@@ -41,6 +42,7 @@ typedef struct {
     bool is_state;          /* WEIGHT: declared as state */
     const char *count;      /* only the data tell its size: the identifier of the count, or NULL */
     uint32_t axis;          /* the axis of which so many count */
+    int64_t turned;         /* its rows are [T*B, ..] in the file and [B*T, ..] here: T, or 0 */
 } OnnxValue;
 
 enum { LINE_NONE = UINT32_MAX, ONNX_MAX_INTS = 4096 };
@@ -217,7 +219,7 @@ struct Import {
     const char *batch_ident;   /* and in the text */
     int64_t batch_max;
     bool static_batch;         /* the batch is a number: something needed it */
-    const char *pinned_by;     /* the node that did, in words */
+    const char *pinned_by, *pinned_why; /* the node that did, in words; more of it, or NULL */
     bool batch_given;          /* by -D, or by the arrays at hand */
     bool again;                /* start anew: `fixed` or `static_batch` has changed */
     bool stopped;              /* the value or node `until` is reached */
@@ -230,6 +232,7 @@ struct OnnxNode {
     Names *scope;         /* of the body it stands in */
     Dtype narrow;         /* the 16-bit float its inputs had, when the row is wide; else DT_COUNT */
     VEC(uint32_t) needs;  /* lines its expressions may read */
+    int64_t turn;         /* its outputs are turned so: OnnxValue.turned */
     bool failed;
 };
 
@@ -264,6 +267,8 @@ const char *import_model_text(Import *im);
 /* Declares the graph's inputs: their dims, and which is the batch. */
 bool import_inputs(Import *im);
 bool import_initializers(Import *im, Names *names, const Onnx__GraphProto *g);
+/* Sets turn from the inputs. False: these rows must be in the order of the file. */
+bool import_turned(OnnxNode *q);
 /* The body of a function in place of its node. */
 bool import_call(OnnxNode *q, const Onnx__FunctionProto *f);
 

@@ -108,12 +108,14 @@ static void refuse(OnnxNode *q, uint32_t diags, uint32_t errors, uint32_t warnin
         diags < cx->diags.n ? cx->diags.at[diags].message : "cannot be translated";
     DiagCode code = diags < cx->diags.n ? cx->diags.at[diags].code : DIAG_E0721;
     cx->diags.n = diags, cx->errors = errors, cx->warnings = warnings;
-    if (q->im->batch && !q->im->static_batch)
+    if (q->im->batch && !q->im->static_batch) {
         node_pins_batch(q);
-    else if (diag_rows[code].exit == 4)
+        q->im->pinned_why = message;
+    } else if (diag_rows[code].exit == 4) {
         node_unsupported(q, "%s", message);
-    else
+    } else {
         node_wrong(q, "%s", message);
+    }
 }
 
 static uint32_t batch_dims(const Shape *s)
@@ -214,6 +216,7 @@ bool node_let(OnnxNode *q, uint32_t output, const char *format, ...)
     v->ident = import_ident(im, v->name);
     v->line = bind_line(q, v->ident, text, &v->val);
     v->kind = v->line == LINE_NONE ? VALUE_MISSING : VALUE_NODE;
+    v->turned = q->turn;
     if (v->kind == VALUE_MISSING)
         return false;
     note_known(im, v);

@@ -15,6 +15,8 @@
 
 /* reshape(x, dims of `to`) as an output. False for x NULL. */
 bool onnx_reshape_to(OnnxNode *q, uint32_t output, const char *x, const Shape *to);
+/* Input 0 so as output 0, where rows may have to change places: see import_rows.c. */
+bool onnx_reshape_rows(OnnxNode *q, const Shape *to);
 /* x cut along axes: x[a..b, :]. */
 const char *onnx_slice(OnnxNode *q, const char *x, const Shape *s, uint32_t axis, int64_t begin,
                        int64_t end);

@@ -93,26 +93,22 @@ const char *onnx_slices(OnnxNode *q, const char *x, const Shape *s, const int64_
                         const int64_t *end, const int64_t *step)
 {
     char *items = (char *)text_printf(q, "%s", "");
-    bool whole = true, batch = false, steps = false;
+    bool whole = true, steps = false;
     uint32_t last = 0;
     for (uint32_t i = 0; i < s->rank; i++) {
         bool all = !begin[i] && end[i] == s->dim[i].n && step[i] == 1;
         whole &= all;
         steps |= step[i] != 1;
-        batch |= s->dim[i].k != 0;
         last = all ? last : i;
     }
     if (whole)
         return x;
-    if (steps && batch) { /* the op would need a number for the batch: cut first, then step */
-        int64_t ones[MAX_RANK];
-        for (uint32_t i = 0; i < s->rank; i++)
-            ones[i] = 1;
-        x = onnx_slices(q, x, s, begin, end, ones);
-    }
+    Shape to = { .rank = s->rank };
+    for (uint32_t i = 0; i < s->rank; i++)
+        to.dim[i] = s->dim[i].k ? s->dim[i] : dim_of(end[i]);
     if (steps)
         return text_printf(q, "slice(%s, begin=%s, end=%s, step=%s)", x,
-                           text_ints(q, begin, s->rank), text_ints(q, end, s->rank),
+                           text_ints(q, begin, s->rank), text_dims(q, &to),
                            text_ints(q, step, s->rank));
     for (uint32_t i = 0; i <= last; i++) {
         bool all = !begin[i] && end[i] == s->dim[i].n;

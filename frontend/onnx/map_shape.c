@@ -110,7 +110,7 @@ bool map_reshape(OnnxNode *q)
     }
     if (hole >= 0 && !fill_hole(q, x, &to, (uint32_t)hole))
         return false;
-    return onnx_reshape_to(q, 0, node_arg(q, 0), &to);
+    return onnx_reshape_rows(q, &to);
 }
 
 bool map_flatten(OnnxNode *q)
