@@ -32,6 +32,15 @@ static void bind_inputs(Infer *q)
         q->inputs.values[i] = &q->entry->inputs[i];
 }
 
+/* One row for each example: the batch is the first axis, and no other. */
+static bool has_rows(const DlrtValue *v)
+{
+    for (int d = 1; d < v->rank; d++)
+        if (v->batch[d] > 0)
+            return false;
+    return value_has_batch(v);
+}
+
 /* Of rows: how many a call takes, where that is a number of the model: the results that are wanted
  * say it. */
 static bool find_group(Infer *q)
@@ -41,7 +50,7 @@ static bool find_group(Infer *q)
         int64_t rows = v->rank && !value_has_batch(v) ? v->dims[0] : 0;
         if (!q->wanted[i])
             continue;
-        if (!v->rank || rows < 0 || (!rows && !value_has_batch(v)) ||
+        if (!v->rank || rows < 0 || (!rows && !has_rows(v)) ||
             (q->inputs.group && rows != q->inputs.group))
             return fail(q, "`%s` is %s: not a result for each row", v->name, value_text(q->e, v));
         q->inputs.group = rows;
@@ -79,7 +88,7 @@ static size_t row_bytes(const Infer *q, uint32_t i)
     value_bytes(v, 1, &elements, &bytes);
     if (q->rows && !q->wanted[i])
         return 0;
-    return group ? (size_t)(bytes / group) : value_has_batch(v) ? (size_t)bytes : 0;
+    return group ? (size_t)(bytes / group) : has_rows(v) ? (size_t)bytes : 0;
 }
 
 static bool open_outputs(Infer *q)

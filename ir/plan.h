@@ -47,7 +47,7 @@ typedef struct {
 } PlanItem;
 
 typedef struct {
-    const Entry *entry;
+    Entry *entry;
     VEC(PlanBuffer) buffers;
     VEC(PlanItem) items;
     int64_t arena_bytes; /* exact peak */

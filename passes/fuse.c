@@ -382,6 +382,32 @@ static void push_items(Fuse *f, uint32_t before)
         push_guard(f, step);
 }
 
+/* The grid of a kernel can count one axis whose extent it learns when it is called. */
+static bool has_two_batches(const Fuse *f)
+{
+    for (uint32_t i = 0; i < f->drafts.n; i++) {
+        const Kernel *k = f->drafts.at[i].kernel;
+        uint32_t n = 0;
+        for (uint32_t a = 0; k && a < k->grid; a++)
+            n += k->axes.at[a].extent.k != 0;
+        if (n > 1)
+            return true;
+    }
+    return false;
+}
+
+/* A pinned entry is called with its one batch only: its extents are numbers, also where two of a
+ * kernel's axes are the batch. */
+static void pin_extents(Fuse *f)
+{
+    for (uint32_t i = 0; i < f->drafts.n; i++) {
+        Kernel *k = f->drafts.at[i].kernel;
+        for (uint32_t a = 0; k && a < k->axes.n; a++)
+            k->axes.at[a].extent.k = 0;
+        f->drafts.at[i].rows.k = 0;
+    }
+}
+
 bool plan_entry(Program *program, Plan *plan)
 {
     Fuse f = { .program = program, .plan = plan, .arena = program->unit->arena };
@@ -396,6 +422,9 @@ bool plan_entry(Program *program, Plan *plan)
     if (before == UINT32_MAX)
         return pass_internal(program->unit, plan->entry->loc, "no kernels for `%s`",
                              plan->entry->name);
+    plan->entry->pinned |= has_two_batches(&f);
+    if (plan->entry->pinned)
+        pin_extents(&f);
     fuse_merge(&f);
     before = 0;
     while (before < f.drafts.n && f.drafts.at[before].writes < 0)

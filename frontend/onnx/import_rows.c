@@ -1,10 +1,11 @@
 /* import_rows.c: rows that stand in another order.
  *
- * A batch is the outermost of the axes that it is merged with: only then are rows where their strides
- * say, at every batch. Attention as PyTorch writes it merges [T, B, E] to [T*B, E] for one product,
- * and splits the rows again. Row by row it makes no difference in which order they stand: such a
- * value is kept as [B*T, E], with T noted. Products with a matrix and what goes element by element
- * pass that on, a Reshape back to [T, B, ..] ends it, and all else makes the batch a number. */
+ * A batch is the outermost of the axes that it is merged with: only then are rows where their
+ * strides say, at every batch. Attention as PyTorch writes it merges [T, B, E] to [T*B, E] for one
+ * product, and splits the rows again. Row by row it makes no difference in which order they stand:
+ * such a value is kept as [B*T, E], with T noted. Products with a matrix and what goes element by
+ * element pass that on, a Reshape back to [T, B, ..] ends it, and all else makes the batch a
+ * number. */
 #include "frontend/onnx/map.h"
 
 #include <string.h>

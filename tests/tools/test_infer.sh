@@ -101,4 +101,21 @@ sed -i 's/jvp(run, wrt=x)(x, d)/jvp(run, wrt=x)(x, ones(2))/' jvp.dl
 expect 1 'E0312.*the direction' "$DLCC" check jvp.dl
 sed -i 's/jvp(run, wrt=x)(x, ones(2))/jvp(run, wrt=x)(x=x)/' jvp.dl
 expect 1 'E0404.*direction' "$DLCC" check jvp.dl
+
+# A result whose batch is in two axes: the whole of it, for the one batch it was built for.
+cat >pairs.dl <<'END'
+model Pairs {
+  param one: f32 = 1
+  export fn pairs(x: f32[B, 4], y: f32[B, 4]) -> (f32[B, B], f32[B, B]) { a = (x @ transpose(y))*one; a, transpose(a) }
+  export fn best(x: f32[B, 4], y: f32[B, 4]) -> f32[B] {
+    e = exp(x @ transpose(y))
+    p = e/sum(e, axis=1, keep=true)
+    sum(p, axis=1) + one*0 + (max(e, axis=0) - max(transpose(e), axis=1))
+  }
+}
+END
+expect 0 '' "$DLRUN" infer pairs.dl --entries pairs --random -o pairs.npz
+[ "$(stat -c %s pairs.npz)" -gt $((2*64*64*4)) ] || fail "pairs are not 64 x 64"
+expect 0 '^best' "$DLRUN" infer pairs.dl --entries best --random
+sed '1,/^best/d' out | tr ' ' '\n' | awk '$1 < 1 - 1e-5 || $1 > 1 + 1e-5 { exit 1 }' || fail "shares do not add up to 1"
 echo ok
