@@ -8,6 +8,7 @@
 #include "driver/known.h"
 #include "driver/verbs.h"
 
+#include "frontend/onnx/file.h"
 #include "ir/text.h"
 #include "runtime/checksum.h"
 #include "runtime/host/progress.h"
@@ -188,6 +189,7 @@ static int open_program(Run *r, FrontendOptions *fo, Engine *e)
         forget_compiler();
         e->model = session_model(e->session);
         ok = start_context(e);
+        onnx_drop_pages(r->cx); /* the context has the weights now */
     }
     if (ok && e->cx)
         return 0;

@@ -23,6 +23,13 @@ struct InternEntry {
     InternEntry *next;
 };
 
+/* An open hash of the first `n` tensors, brought up to date when it is asked: whoever declares one
+ * only pushes it. Tensors that were removed since are noticed by the last name. */
+typedef struct {
+    uint32_t *slots, cap, n; /* slots: number + 1, or 0; cap: a power of two */
+    const char *last;
+} TensorIndex;
+
 static uint64_t hash_bytes(uint64_t h, const void *p, size_t n)
 {
     const unsigned char *s = p;
@@ -39,6 +46,7 @@ Unit *unit_new(Compiler *cx, const char *name)
     u->name = name;
     u->shape_index = arena_new_array(u->arena, InternEntry *, INTERN_BUCKETS);
     u->attr_index = arena_new_array(u->arena, InternEntry *, INTERN_BUCKETS);
+    u->tensor_index = arena_make(u->arena, TensorIndex);
     vec_push(u->arena, &u->attrs, (AttrList){ 0 });
     return u;
 }
@@ -51,12 +59,41 @@ Entry *unit_entry(Unit *u, const char *name)
     return NULL;
 }
 
+/* ---- Tensors by name ---- */
+
+static uint32_t *tensor_slot(const Unit *u, const TensorIndex *x, const char *name)
+{
+    uint64_t h = hash_bytes(14695981039346656037u, name, strlen(name));
+    uint32_t i = (uint32_t)(h ^ h >> 32) & (x->cap - 1);
+    while (x->slots[i] && strcmp(u->tensors.at[x->slots[i] - 1].name, name))
+        i = (i + 1) & (x->cap - 1);
+    return &x->slots[i];
+}
+
+static void index_tensors(const Unit *u, TensorIndex *x)
+{
+    uint32_t n = u->tensors.n;
+    bool same = x->n <= n && (!x->n || u->tensors.at[x->n - 1].name == x->last);
+    if (!same || 2 * n > x->cap) {
+        x->n = 0;
+        x->cap = x->cap ? x->cap : 64;
+        while (x->cap < 2 * n)
+            x->cap *= 2;
+        x->slots = arena_new_array(u->arena, uint32_t, x->cap);
+    }
+    for (; x->n < n; x->n++) {
+        uint32_t *slot = tensor_slot(u, x, u->tensors.at[x->n].name);
+        if (!*slot) /* of equal names the first counts */
+            *slot = x->n + 1;
+    }
+    x->last = n ? u->tensors.at[n - 1].name : NULL;
+}
+
 int32_t unit_tensor(const Unit *u, const char *name)
 {
-    for (uint32_t i = 0; i < u->tensors.n; i++)
-        if (!strcmp(u->tensors.at[i].name, name))
-            return (int32_t)i;
-    return -1;
+    TensorIndex *x = u->tensor_index;
+    index_tensors(u, x);
+    return x->cap ? (int32_t)*tensor_slot(u, x, name) - 1 : -1;
 }
 
 uint32_t unit_intern_shape(Unit *u, const Shape *s)

@@ -35,7 +35,8 @@ typedef struct {
     const TensorStorage *storage; /* NULL: row-major. Else `shape` is the storage's */
     int32_t owner; /* moments: the parameter they belong to, else -1 */
     bool trained;
-    const void *data; /* its start value, from a file that is mapped, or NULL: `init` has it */
+    const void *data; /* its start value, from a file that is mapped, at any address; NULL: `init`
+                         has it */
     Dtype data_dtype; /* of data */
     LocId loc;
 } Tensor;
@@ -69,13 +70,13 @@ struct Unit {
     VEC(const char *) by_value; /* inputs of an ONNX file that were taken by their values: they
                                    decide shapes, and are no inputs of the entry */
     struct Program *program; /* kernels and plans, from the pass `fuse` on; else NULL */
-    void *shape_index, *attr_index; /* hashes, private to graph.c */
+    void *shape_index, *attr_index, *tensor_index; /* hashes, private to graph.c */
 };
 
 Unit *unit_new(Compiler *cx, const char *name);
 uint32_t unit_intern_shape(Unit *u, const Shape *s);
 Entry *unit_entry(Unit *u, const char *name); /* or NULL */
-int32_t unit_tensor(const Unit *u, const char *name); /* index or -1 */
+int32_t unit_tensor(const Unit *u, const char *name); /* index or -1; by a hash */
 /* The shape as written. */
 static inline const Shape *tensor_shape(const Tensor *t)
 {

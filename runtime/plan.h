@@ -190,7 +190,7 @@ static_assert(sizeof(DlrtTensor) == 104, "laid out by code generation");
 /* What a tensor begins with, where it is not computed: elements as they lie in a file that was
  * imported. `init` copies them, converting where dtypes differ. */
 typedef struct {
-    const void *data; /* row-major, as many as the tensor has */
+    const void *data; /* row-major, as many as the tensor has, at any address */
     uint32_t tensor;
     int32_t dtype; /* DlrtDtype, of data */
 } DlrtStart;

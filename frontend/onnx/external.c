@@ -134,7 +134,7 @@ static const char *map_beneath(OnnxFile *f, const char *location, OnnxBytes *out
     const char *why = open_beneath(f->folder, location, &fd);
     if (!why)
         why = onnx_map(fd, out_map);
-    /* Weights that are not aligned are copied: the limit follows what is stored, not holes. */
+    /* Bools are copied: the limit follows what is stored, not holes. */
     struct stat st;
     if (!why && !fstat(fd, &st))
         f->pool.limit += (size_t)st.st_blocks * 512;

@@ -79,6 +79,25 @@ static void release(void *what)
     pool_release(&f->pool);
 }
 
+static void drop(OnnxBytes map)
+{
+    if (map.size)
+        madvise((void *)map.bytes, map.size, MADV_DONTNEED); /* never written: nothing is lost */
+}
+
+void onnx_drop_pages(Compiler *cx)
+{
+    for (uint32_t i = 0; i < cx->kept.n; i++) {
+        const OnnxFile *f = cx->kept.at[i].what;
+        if (cx->kept.at[i].release != release)
+            continue;
+        for (uint32_t k = 0; k < f->external.n; k++)
+            drop(f->external.at[k].map);
+        if (f->mapped)
+            drop(f->bytes);
+    }
+}
+
 static OnnxFile *file_new(Compiler *cx, const char *path)
 {
     OnnxFile *f = arena_make(cx->arena, OnnxFile);

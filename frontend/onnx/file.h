@@ -15,8 +15,8 @@
 
 typedef struct OnnxFile OnnxFile;
 
-/* Elements in row-major order, aligned for their dtype. Those of a bool are 0 or 1. A tensor
- * without elements has count 0 and data that is not NULL. */
+/* Elements in row-major order, at any address: memcpy is the way to them. Those of a bool are 0 or
+ * 1. A tensor without elements has count 0 and data that is not NULL. */
 typedef struct {
     Dtype dtype;
     uint32_t rank;
@@ -41,9 +41,9 @@ const Onnx__ModelProto *onnx_model(const OnnxFile *f);
 LocId onnx_loc(const OnnxFile *f);
 
 /* The elements of a tensor of f's model, in whatever way they are stored: they point into the
- * mapped file where their alignment allows, else they are converted, once. False: reported, naming
- * the tensor as `what` ("initializer `w`", escaped); after 20 failures of one file nothing more is
- * tried or reported. Tensors of strings are refused as unsupported: see onnx_strings. */
+ * mapped file where that has them byte for byte, else they are converted, once. False: reported,
+ * naming the tensor as `what` ("initializer `w`", escaped); after 20 failures of one file nothing
+ * more is tried or reported. Tensors of strings are refused as unsupported: see onnx_strings. */
 bool onnx_tensor(OnnxFile *f, const Onnx__TensorProto *t, const char *what, OnnxTensor *out_t);
 
 /* The same for a tensor of strings: NUL-terminated UTF-8. Its out_t->data is NULL. */
@@ -52,6 +52,10 @@ bool onnx_strings(OnnxFile *f, const Onnx__TensorProto *t, const char *what, Onn
 
 /* Reads a file that is one TensorProto, as in the data sets of the standard tests (.pb). */
 bool onnx_read_tensor_file(Compiler *cx, const char *path, OnnxTensor *out_t);
+
+/* Gives back the memory that the mapped files of cx take, when their weights have been copied:
+ * pages that are read again come from the files again. */
+void onnx_drop_pages(Compiler *cx);
 
 /* The dtype of an element type of ONNX (TensorProto.DataType). False: we have none for it. */
 bool onnx_dtype(int32_t data_type, Dtype *out_dtype);

@@ -13,7 +13,7 @@
 #include <string.h>
 
 struct OnnxWeights {
-    VEC(OnnxValue *) values;
+    VEC(OnnxValue *) values; /* by title */
 };
 
 /* ---- Rows ---- */
@@ -335,23 +335,32 @@ static const char *model_name(Import *im)
     return import_ident(im, name);
 }
 
+static int by_title(const void *a, const void *b)
+{
+    return strcmp((*(OnnxValue *const *)a)->title, (*(OnnxValue *const *)b)->title);
+}
+
 static OnnxWeights *collect_weights(Import *im)
 {
     OnnxWeights *w = arena_make(im->a, OnnxWeights);
     for (uint32_t i = 0; i < im->lines.n; i++)
         if (im->lines.at[i].live && im->lines.at[i].weight)
             vec_push(im->a, &w->values, im->lines.at[i].weight);
+    if (w->values.n)
+        qsort(w->values.at, w->values.n, sizeof *w->values.at, by_title);
     return w;
 }
 
 const void *onnx_weight(const OnnxWeights *w, const char *name, Dtype *out_dtype)
 {
-    for (uint32_t i = 0; i < w->values.n; i++)
-        if (!strcmp(w->values.at[i]->title, name)) {
-            *out_dtype = w->values.at[i]->data->dtype;
-            return w->values.at[i]->data->data;
-        }
-    return NULL;
+    const OnnxValue wanted = { .title = name }, *key = &wanted;
+    OnnxValue *const *found = NULL;
+    if (w->values.n)
+        found = bsearch(&key, w->values.at, w->values.n, sizeof *w->values.at, by_title);
+    if (!found)
+        return NULL;
+    *out_dtype = (*found)->data->dtype;
+    return (*found)->data->data;
 }
 
 const char *onnx_import(Elab *e, const char *path, const char *until, OnnxWeights **out_weights)

@@ -15,7 +15,7 @@ typedef struct {
     OnnxBytes map;
 } OnnxExternal;
 
-/* A tensor whose elements were converted or moved, by where it lies in the file. */
+/* A tensor whose elements were converted, by where it lies in the file. */
 typedef struct {
     uint64_t at; /* file_at + 1; 0: free */
     const void *data;

@@ -2,13 +2,13 @@
  *
  * ONNX has one way for bytes as they are (raw_data), five typed lists, each in packed or single
  * form, and other files. What the shape claims is compared with what is there before anything is
- * allocated. Bytes that are right as they are are not copied. */
+ * allocated. Bytes that are right as they are are not copied, wherever they lie: weights aligned by
+ * copying would be in memory twice. */
 #include "frontend/onnx/internal.h"
 #include "frontend/onnx/wire.h"
 
 #include <inttypes.h>
 #include <string.h>
-#include <sys/mman.h>
 
 /* Fields of a TensorProto. */
 enum {
@@ -251,21 +251,11 @@ static bool convert_lists(Decode *d, uint8_t *to)
     return true;
 }
 
-/* Moves bytes to where they are aligned; a bool that is not 0 becomes 1. The pages that were read
- * for it are given back: weights should be in memory once. */
-static void move_bytes(Decode *d, const uint8_t *from, uint8_t *to)
+/* A bool that is not 0 becomes 1. */
+static void convert_bools(const Decode *d, const uint8_t *from, uint8_t *to)
 {
-    enum { PAGE = 4096, WORTH = 1 << 20 };
-    size_t n = d->to->bytes;
-    if (d->to->dtype == DT_BOOL)
-        for (size_t i = 0; i < n; i++)
-            to[i] = from[i] != 0;
-    else
-        memcpy(to, from, n);
-    uintptr_t first = ((uintptr_t)from + PAGE - 1) / PAGE * PAGE;
-    uintptr_t last = ((uintptr_t)from + n) / PAGE * PAGE;
-    if (d->f->mapped && n >= WORTH)
-        madvise((void *)first, last - first, MADV_DONTNEED);
+    for (size_t i = 0; i < d->to->bytes; i++)
+        to[i] = from[i] != 0;
 }
 
 /* ---- once ---- */
@@ -324,7 +314,7 @@ static bool fill(Decode *d)
     }
     bool as_is = external || d->elements[RAW_DATA] || (is_fixed(d->typed) && d->pieces == 1 &&
                                                        d->piece.size == to->bytes);
-    if (as_is && to->dtype != DT_BOOL && !((uintptr_t)d->piece.bytes % dtype_size(to->dtype))) {
+    if (as_is && to->dtype != DT_BOOL) {
         to->data = d->piece.bytes;
         return true;
     }
@@ -334,7 +324,7 @@ static bool fill(Decode *d)
     if (!memory)
         return onnx_fail_memory(d->f);
     if (as_is)
-        move_bytes(d, d->piece.bytes, memory);
+        convert_bools(d, d->piece.bytes, memory);
     else if (!convert_lists(d, memory))
         return false;
     to->data = memory;

@@ -137,7 +137,6 @@ static void gives(Bytes *tensor, Dtype dtype, int64_t count, const void *element
     assert_int_equal(out.dtype, dtype);
     assert_int_equal(out.count, count);
     assert_int_equal(out.bytes, (size_t)count * dtype_size(dtype));
-    assert_int_equal((uintptr_t)out.data % dtype_size(dtype), 0);
     assert_memory_equal(out.data, elements, out.bytes);
     assert_true(onnx_tensor(f, t, "initializer `t`", &again));
     assert_ptr_equal(out.data, again.data); /* converted once */
@@ -508,7 +507,7 @@ static void external_gives(int64_t n, const char *location, const char *offset, 
     if (!onnx_tensor(f, onnx_model(f)->graph->initializer[0], "`t`", &out))
         fail_msg("%s", cx->diags.at[0].message);
     assert_int_equal(out.count, n);
-    assert_true(((const float *)out.data)[0] == first);
+    assert_memory_equal(out.data, &first, sizeof first);
     compiler_free(cx);
 }
 
@@ -530,7 +529,7 @@ static void test_external(void **state)
     external_gives(4, "./w.bin", "0", "16", 1);
     external_gives(2, "sub/w.bin", "8", "8", 3);
     external_gives(1, "sub/./w.bin", "12", NULL, 4);
-    write_file("m/odd.bin", "x\0\0\x80\x3f", 5); /* not aligned: copied */
+    write_file("m/odd.bin", "x\0\0\x80\x3f", 5); /* not aligned */
     external_gives(1, "odd.bin", "1", "4", 1);
 }
 

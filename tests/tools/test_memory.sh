@@ -8,33 +8,7 @@ trap 'rm -rf "$work"' EXIT
 export DLCC_CACHE=$work/cache
 cd "$work" || exit 1
 
-# peak COMMAND...: runs it, and prints the largest resident size of its process in KiB. The launcher is small: a process begins
-# with the size of the one that it was copied from.
-cat >peak.c <<'END'
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-int main(int argc, char **argv)
-{
-    struct rusage use;
-    int status;
-    pid_t pid = argc > 1 ? fork() : -1;
-    if (pid == 0) {
-        if (!freopen("out", "w", stdout) || dup2(1, 2) < 0)
-            _exit(126);
-        execv(argv[1], argv + 1);
-        _exit(127);
-    }
-    if (pid < 0 || wait4(pid, &status, 0, &use) != pid || status)
-        return 1;
-    printf("%ld\n", use.ru_maxrss);
-    return 0;
-}
-END
-cc -O1 -D_GNU_SOURCE peak.c -o peak || exit 1
+cc -O1 -D_GNU_SOURCE "$root/tests/tools/peak.c" -o peak || exit 1
 at_most() { # KiB allowed, command...
     local allowed=$1 got
     shift
