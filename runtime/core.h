@@ -68,5 +68,8 @@ void dlrt_tensor_gather(const DlrtContext *cx, const DlrtTensor *t, int64_t firs
                         void *out);
 void dlrt_tensor_scatter(DlrtContext *cx, const DlrtTensor *t, int64_t first, int64_t n,
                          const void *in);
+/* All of a tensor with a layout, from dense rows to its storage or back. False: this layout is not
+ * one that can be moved so, and nothing has been done. */
+bool dlrt_layout_move(const DlrtTensor *t, void *stored, void *dense, bool to_dense);
 
 #endif

@@ -117,6 +117,9 @@ void dlrt_tensor_gather(const DlrtContext *cx, const DlrtTensor *t, int64_t firs
         memcpy(out, data + (size_t)first * size, (size_t)n * size);
         return;
     }
+    if (n == dlrt_tensor_count(t) &&
+        dlrt_layout_move(t, (char *)(uintptr_t)data, out, true))
+        return;
     Cursor c = cursor_at(t, first);
     for (int64_t i = 0, run, step; i < n; i += run, cursor_next(&c, run)) {
         run = cursor_run(&c, n - i, &step);
@@ -136,6 +139,8 @@ void dlrt_tensor_scatter(DlrtContext *cx, const DlrtTensor *t, int64_t first, in
         memcpy(data + (size_t)first * size, in, (size_t)n * size);
         return;
     }
+    if (n == dlrt_tensor_count(t) && dlrt_layout_move(t, data, (void *)(uintptr_t)in, false))
+        return;
     Cursor c = cursor_at(t, first);
     for (int64_t i = 0, run, step; i < n; i += run, cursor_next(&c, run)) {
         run = cursor_run(&c, n - i, &step);
