@@ -1,7 +1,28 @@
 /* tool.c: the shared main of dlcc and dlrun. */
 #include "driver/verbs.h"
 
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
+
+/* A model's file is mapped. When another process makes it shorter, reading on is a signal, in the
+ * middle of anything: what is said then may only be constant. */
+static void on_cut_file(int number, siginfo_t *info, void *unused)
+{
+    static const char said[] = "error: a file was made shorter while it was read\n";
+    (void)unused;
+    if (info->si_code == BUS_ADRERR) {
+        ssize_t n = write(STDERR_FILENO, said, sizeof said - 1);
+        _exit(n < 0 ? EXIT_INTERNAL : EXIT_FILE);
+    }
+    signal(number, SIG_DFL); /* it happens again, and ends the process as it would have */
+}
+
+static void watch_files(void)
+{
+    struct sigaction action = { .sa_sigaction = on_cut_file, .sa_flags = SA_SIGINFO };
+    sigaction(SIGBUS, &action, NULL);
+}
 
 static void print_help(unsigned tool, const char *usage, const Verb *verbs, uint32_t n)
 {
@@ -57,6 +78,7 @@ int tool_main(unsigned tool, const char *usage, const Verb *verbs, uint32_t n_ve
 {
     Run r = { .arena = arena_new(), .cx = compiler_new(), .verbs = verbs, .n_verbs = n_verbs };
     int code = EXIT_USAGE;
+    watch_files();
     if (options_parse(&r.options, r.arena, tool, argc, argv))
         code = dispatch(&r, usage, verbs, n_verbs, otherwise);
     compiler_free(r.cx);
