@@ -4,7 +4,7 @@
  * The axes become loops with a step on either side; neighbours that are one walk on both sides are
  * merged. One axis is contiguous in the rows and another in the storage: these two are gone through
  * in small tiles. Row by row every element would open a cache line of the other side that is gone
- * again before its neighbour comes: ten times as long, for weights most of the time to load them. */
+ * again before its neighbour comes: half of the time to load a model. */
 #include "runtime/core.h"
 
 #include <string.h>
@@ -74,8 +74,8 @@ typedef struct {
     Axis row, column; /* contiguous in the rows; in the storage */
 } Plane;
 
-static inline void move_tile(const Plane *p, char *dense, char *stored, int64_t rows, int64_t columns,
-                             bool to_dense)
+static inline void move_tile(const Plane *p, char *dense, char *stored, int64_t rows,
+                             int64_t columns, bool to_dense)
 {
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < columns; c++) {

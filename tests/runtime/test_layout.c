@@ -12,9 +12,10 @@ static int64_t place(const DlrtTensor *t, const int64_t *index)
 {
     const DlrtLayout *l = t->layout;
     int64_t at = 0;
-    for (int d = 0; d < t->rank; d++)
-        at += l->block[d] ? index[d] / l->block[d] * l->stride[d] + index[d] % l->block[d] * l->inner[d]
-                          : index[d] * l->stride[d];
+    for (int d = 0; d < t->rank; d++) {
+        int64_t i = index[d], block = l->block[d];
+        at += block ? i / block * l->stride[d] + i % block * l->inner[d] : i * l->stride[d];
+    }
     return at;
 }
 

@@ -1,5 +1,6 @@
-/* peak COMMAND..: runs it, its output in the file `out`, and prints the largest resident size of its
- * process in KiB. Small itself: a process begins with the size of the one that it was copied from. */
+/* peak COMMAND..: runs it, its output in the file `out`, and prints the largest resident size of
+ * its process in KiB. Small itself: a process begins with the size of the one that it was copied
+ * from. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
