@@ -1,14 +1,15 @@
 /* ulp_ops.c: how exact every element-wise ONNX operator is in f32, through the importer and the
- * whole compiler, against double.
+ * whole compiler, against double; and every function of the language that no operator is.
  *
  *   bench_ulp_ops [-m MARCH] [op ...]
  *
- * For each operator a model of one node is written, imported, compiled and run on two sets of
- * inputs: the finite floats by their bits (every binade as often as another; every 1021st), and
- * numbers even in [-8, 8], where the curved parts of activations are. Errors are in units of the
- * last place of the true value, which is computed in double from formulas without cancellation.
- * Prints a Markdown table; exits 1 when of any operator less than 99 % are within 4. A result that
- * is NaN or infinite where the truth is not, or the other way round, counts as infinitely wrong. */
+ * For each operator a model of one node is written, imported, compiled and run, for each function a
+ * model of that call, on two sets of inputs: the finite floats by their bits (every binade as often
+ * as another; every 1021st), and numbers even in [-8, 8], where the curved parts of activations
+ * are. Errors are in units of the last place of the true value, which is computed in double from
+ * formulas without cancellation. Prints a Markdown table; exits 1 when of any operator less than
+ * 99 % are within 4. A result that is NaN or infinite where the truth is not, or the other way
+ * round, counts as infinitely wrong. */
 #include "backend/session.h"
 #include "backend/target.h"
 #include "frontend/frontend.h"
@@ -25,9 +26,13 @@
 enum { CHUNK = 1 << 16, STRIDE = 1021, EVEN = 1 << 22, BINS = 4096, BINS_PER_UNIT = 64 };
 
 typedef struct {
-    const char *op, *attrs; /* "alpha=1.5;fmod=1": with a point a float, digits an integer */
+    const char *op;    /* "domain::Op", where it is not the standard's */
+    const char *attrs; /* "alpha=1.5;fmod=1": with a point a float, digits an integer; or NULL */
     double (*one)(double);
     double (*two)(double, double);
+    bool said;  /* `op` is an expression of a and b in the language */
+    bool test;  /* gives bool */
+    int opset;  /* 0: the newest */
 } Row;
 
 /* ---- The truth ---- */
@@ -61,6 +66,20 @@ static double t_mish(double x)
     return x * (p / (p + 2));
 }
 static double t_swish(double x) { return x * t_sigmoid(x); }
+static double t_clip(double x) { return fmin(fmax(x, -1), 2); }
+static double t_relu6(double x) { return fmin(fmax(x, 0), 6); }
+static double t_hardtanh(double x) { return fmin(fmax(x, -1), 1); }
+static double t_log_sigmoid(double x) { return -t_softplus(-x); }
+static double t_rsqrt(double x) { return 1 / sqrt(x); }
+static double t_square(double x) { return x * x; }
+static double t_cube(double x) { return x * x * x; }
+static double t_normal_cdf(double x) { return 0.5 * erfc(-x * M_SQRT1_2); }
+static double t_normal_cdf_tanh(double x)
+{
+    return t_sigmoid(2 * sqrt(2 / M_PI) * (x + 0.044715 * x * x * x));
+}
+static double t_is_nan(double x) { return isnan(x); }
+static double t_is_inf(double x) { return isinf(x) != 0; }
 static double t_thresholded(double x) { return x > 1 ? x : 0; }
 static double t_sign(double x) { return (x > 0) - (x < 0); }
 static double t_shrink(double x) { return x < -0.5 ? x : x > 0.5 ? x : 0; }
@@ -71,59 +90,100 @@ static double t_mul(double a, double b) { return a * b; }
 static double t_div(double a, double b) { return a / b; }
 static double t_prelu(double a, double b) { return a < 0 ? a * b : a; }
 static double t_mean(double a, double b) { return (a + b) / 2; }
+static double t_mod(double a, double b)
+{
+    double r = fmod(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+static double t_floordiv(double a, double b) { return floor(a / b); }
+static double t_equal(double a, double b) { return a == b; }
+static double t_greater(double a, double b) { return a > b; }
+static double t_greater_equal(double a, double b) { return a >= b; }
+static double t_less(double a, double b) { return a < b; }
+static double t_less_equal(double a, double b) { return a <= b; }
+static double t_select(double a, double b) { return a < b ? a : b; }
 
 static const Row rows[] = {
-    { "Abs", "", fabs, 0 },
-    { "Acos", "", acos, 0 },
-    { "Acosh", "", acosh, 0 },
-    { "Add", "", 0, t_add },
-    { "Asin", "", asin, 0 },
-    { "Asinh", "", asinh, 0 },
-    { "Atan", "", atan, 0 },
-    { "Atanh", "", atanh, 0 },
-    { "Ceil", "", ceil, 0 },
-    { "Celu", "alpha=2.0", t_celu, 0 },
-    { "Cos", "", cos, 0 },
-    { "Cosh", "", cosh, 0 },
-    { "Div", "", 0, t_div },
-    { "Elu", "", t_elu, 0 },
-    { "Erf", "", erf, 0 },
-    { "Exp", "", exp, 0 },
-    { "Floor", "", floor, 0 },
-    { "Gelu", "", t_gelu, 0 },
-    { "Gelu", "approximate=tanh", t_gelu_tanh, 0 },
-    { "HardSigmoid", "", t_hard_sigmoid, 0 },
-    { "HardSwish", "", t_hard_swish, 0 },
-    { "Identity", "", t_identity, 0 },
-    { "LeakyRelu", "", t_leaky, 0 },
-    { "Log", "", log, 0 },
-    { "Max", "", 0, fmax },
-    { "Mean", "", 0, t_mean },
-    { "Min", "", 0, fmin },
-    { "Mish", "", t_mish, 0 },
-    { "Mod", "fmod=1", 0, fmod },
-    { "Mul", "", 0, t_mul },
-    { "Neg", "", t_neg, 0 },
-    { "PRelu", "", 0, t_prelu },
-    { "Pow", "", 0, pow },
-    { "Reciprocal", "", t_reciprocal, 0 },
-    { "Relu", "", t_relu, 0 },
-    { "Round", "", rint, 0 },
-    { "Selu", "", t_selu, 0 },
-    { "Shrink", "", t_shrink, 0 },
-    { "Sigmoid", "", t_sigmoid, 0 },
-    { "Sign", "", t_sign, 0 },
-    { "Sin", "", sin, 0 },
-    { "Sinh", "", sinh, 0 },
-    { "Softplus", "", t_softplus, 0 },
-    { "Softsign", "", t_softsign, 0 },
-    { "Sqrt", "", sqrt, 0 },
-    { "Sub", "", 0, t_sub },
-    { "Sum", "", 0, t_add },
-    { "Swish", "", t_swish, 0 },
-    { "Tan", "", tan, 0 },
-    { "Tanh", "", tanh, 0 },
-    { "ThresholdedRelu", "", t_thresholded, 0 },
+    { .op = "Abs", .one = fabs },
+    { .op = "Acos", .one = acos },
+    { .op = "Acosh", .one = acosh },
+    { .op = "Add", .two = t_add },
+    { .op = "Asin", .one = asin },
+    { .op = "Asinh", .one = asinh },
+    { .op = "Atan", .one = atan },
+    { .op = "Atanh", .one = atanh },
+    { .op = "Ceil", .one = ceil },
+    { .op = "Celu", .attrs = "alpha=2.0", .one = t_celu },
+    { .op = "Clip", .attrs = "min=-1.0;max=2.0", .one = t_clip, .opset = 6 },
+    { .op = "Cos", .one = cos },
+    { .op = "Cosh", .one = cosh },
+    { .op = "Div", .two = t_div },
+    { .op = "Elu", .one = t_elu },
+    { .op = "Equal", .two = t_equal, .test = true },
+    { .op = "Erf", .one = erf },
+    { .op = "Exp", .one = exp },
+    { .op = "Floor", .one = floor },
+    { .op = "Gelu", .one = t_gelu },
+    { .op = "Gelu", .attrs = "approximate=tanh", .one = t_gelu_tanh },
+    { .op = "Greater", .two = t_greater, .test = true },
+    { .op = "GreaterOrEqual", .two = t_greater_equal, .test = true },
+    { .op = "HardSigmoid", .one = t_hard_sigmoid },
+    { .op = "HardSwish", .one = t_hard_swish },
+    { .op = "Identity", .one = t_identity },
+    { .op = "IsInf", .one = t_is_inf, .test = true },
+    { .op = "IsNaN", .one = t_is_nan, .test = true },
+    { .op = "LeakyRelu", .one = t_leaky },
+    { .op = "Less", .two = t_less, .test = true },
+    { .op = "LessOrEqual", .two = t_less_equal, .test = true },
+    { .op = "Log", .one = log },
+    { .op = "Max", .two = fmax },
+    { .op = "Mean", .two = t_mean },
+    { .op = "Min", .two = fmin },
+    { .op = "Mish", .one = t_mish },
+    { .op = "Mod", .attrs = "fmod=1", .two = fmod },
+    { .op = "Mul", .two = t_mul },
+    { .op = "Neg", .one = t_neg },
+    { .op = "PRelu", .two = t_prelu },
+    { .op = "Pow", .two = pow },
+    { .op = "Reciprocal", .one = t_reciprocal },
+    { .op = "Relu", .one = t_relu },
+    { .op = "Round", .one = rint },
+    { .op = "Selu", .one = t_selu },
+    { .op = "Shrink", .one = t_shrink },
+    { .op = "Sigmoid", .one = t_sigmoid },
+    { .op = "Sign", .one = t_sign },
+    { .op = "Sin", .one = sin },
+    { .op = "Sinh", .one = sinh },
+    { .op = "Softplus", .one = t_softplus },
+    { .op = "Softsign", .one = t_softsign },
+    { .op = "Sqrt", .one = sqrt },
+    { .op = "Sub", .two = t_sub },
+    { .op = "Sum", .two = t_add },
+    { .op = "Swish", .one = t_swish },
+    { .op = "Tan", .one = tan },
+    { .op = "Tanh", .one = tanh },
+    { .op = "ThresholdedRelu", .one = t_thresholded },
+    { .op = "com.microsoft::FastGelu", .one = t_gelu_tanh },
+    { .op = "a // b", .two = t_floordiv, .said = true },
+    { .op = "a % b", .two = t_mod, .said = true },
+    { .op = "a^2", .one = t_square, .said = true },
+    { .op = "a^3", .one = t_cube, .said = true },
+    { .op = "atan2(a, b)", .two = atan2, .said = true },
+    { .op = "clamp(a, -1, 2)", .one = t_clip, .said = true },
+    { .op = "erfc(a)", .one = erfc, .said = true },
+    { .op = "expm1(a)", .one = expm1, .said = true },
+    { .op = "gelu(a)", .one = t_gelu, .said = true },
+    { .op = "gelu_tanh(a)", .one = t_gelu_tanh, .said = true },
+    { .op = "hardtanh(a)", .one = t_hardtanh, .said = true },
+    { .op = "log1p(a)", .one = log1p, .said = true },
+    { .op = "log_sigmoid(a)", .one = t_log_sigmoid, .said = true },
+    { .op = "normal_cdf(a)", .one = t_normal_cdf, .said = true },
+    { .op = "normal_cdf_tanh(a)", .one = t_normal_cdf_tanh, .said = true },
+    { .op = "relu6(a)", .one = t_relu6, .said = true },
+    { .op = "rsqrt(a)", .one = t_rsqrt, .said = true },
+    { .op = "select(a < b, a, b)", .two = t_select, .said = true },
+    { .op = "silu(a)", .one = t_swish, .said = true },
+    { .op = "trunc(a)", .one = trunc, .said = true },
 };
 
 /* ---- A model of one node ---- */
@@ -162,41 +222,70 @@ static size_t parse_attributes(char *text, Onnx__AttributeProto *attrs)
     return n;
 }
 
+/* The node's op and domain, in `text`. */
+static void set_op(Onnx__NodeProto *node, const char *op, char *text, size_t size)
+{
+    snprintf(text, size, "%s", op);
+    char *colons = strstr(text, "::");
+    node->op_type = colons ? colons + 2 : text;
+    node->domain = colons ? text : NULL;
+    if (colons)
+        *colons = 0;
+}
+
 static bool write_model(const Row *r, const char *path)
 {
     Onnx__ModelProto model = ONNX__MODEL_PROTO__INIT;
     Onnx__GraphProto graph = ONNX__GRAPH_PROTO__INIT;
     Onnx__NodeProto node = ONNX__NODE_PROTO__INIT, *nodes[] = { &node };
-    Onnx__OperatorSetIdProto opset = ONNX__OPERATOR_SET_ID_PROTO__INIT, *opsets[] = { &opset };
+    Onnx__OperatorSetIdProto opset = ONNX__OPERATOR_SET_ID_PROTO__INIT, own = opset,
+                             *opsets[] = { &opset, &own };
     Onnx__TensorShapeProto__Dimension dim = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__INIT,
                                       *dims[] = { &dim };
     Onnx__TensorShapeProto shape = ONNX__TENSOR_SHAPE_PROTO__INIT;
     Onnx__TypeProto__Tensor tensor = ONNX__TYPE_PROTO__TENSOR__INIT;
-    Onnx__TypeProto type = ONNX__TYPE_PROTO__INIT;
+    Onnx__TypeProto__Tensor result = tensor;
+    Onnx__TypeProto type = ONNX__TYPE_PROTO__INIT, result_type = type;
     Onnx__ValueInfoProto a, b, y, *inputs[] = { &a, &b }, *outputs[] = { &y };
     Onnx__AttributeProto attrs[4], *attr_list[4] = { &attrs[0], &attrs[1], &attrs[2], &attrs[3] };
-    char *in_names[] = { "a", "b" }, *out_names[] = { "y" }, text[64];
-    snprintf(text, sizeof text, "%s", r->attrs);
+    char *in_names[] = { "a", "b" }, *out_names[] = { "y" }, text[64], op[64];
+    snprintf(text, sizeof text, "%s", r->attrs ? r->attrs : "");
     dim.value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
     dim.dim_value = CHUNK;
     shape.n_dim = 1, shape.dim = dims;
     tensor.has_elem_type = 1, tensor.elem_type = 1, tensor.shape = &shape;
     type.value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE, type.tensor_type = &tensor;
-    set_value(&a, "a", &type), set_value(&b, "b", &type), set_value(&y, "y", &type);
-    node.op_type = (char *)(uintptr_t)r->op;
+    result.has_elem_type = 1, result.elem_type = r->test ? 9 : 1, result.shape = &shape;
+    result_type.value_case = type.value_case, result_type.tensor_type = &result;
+    set_value(&a, "a", &type), set_value(&b, "b", &type), set_value(&y, "y", &result_type);
+    set_op(&node, r->op, op, sizeof op);
     node.n_input = r->two ? 2 : 1, node.input = in_names;
     node.n_output = 1, node.output = out_names;
     node.n_attribute = parse_attributes(text, attrs), node.attribute = attr_list;
     graph.name = "one", graph.n_node = 1, graph.node = nodes;
     graph.n_input = node.n_input, graph.input = inputs, graph.n_output = 1, graph.output = outputs;
-    opset.domain = "", opset.has_version = 1, opset.version = 24;
+    opset.domain = "", opset.has_version = 1, opset.version = r->opset ? r->opset : 24;
+    own.domain = node.domain, own.has_version = 1, own.version = 1;
     model.has_ir_version = 1, model.ir_version = 10, model.graph = &graph;
-    model.n_opset_import = 1, model.opset_import = opsets;
+    model.n_opset_import = node.domain ? 2 : 1, model.opset_import = opsets;
     uint8_t bytes[1024];
     size_t size = onnx__model_proto__get_packed_size(&model);
     FILE *f = size <= sizeof bytes ? fopen(path, "wb") : NULL;
     bool ok = f && fwrite(bytes, 1, onnx__model_proto__pack(&model, bytes), f) == size;
     return f && !fclose(f) && ok;
+}
+
+static Unit *load(Compiler *cx, const Row *r, const char *path)
+{
+    if (!r->said) {
+        FrontendOptions none = { 0 };
+        return write_model(r, path) ? frontend_load(cx, path, &none) : NULL;
+    }
+    char text[200];
+    int n = snprintf(text, sizeof text,
+                     "model M { export fn forward(a: f32[%d]%s) -> %s[%d] { %s } }\n", CHUNK,
+                     r->two ? ", b: f32[65536]" : "", r->test ? "bool" : "f32", CHUNK, r->op);
+    return frontend_load_text(cx, "said.dl", text, (size_t)n, NULL);
 }
 
 /* ---- Errors ---- */
@@ -268,7 +357,17 @@ typedef struct {
     DlrtContext *cx;
     uint32_t entry;
     float a[CHUNK], b[CHUNK], y[CHUNK];
+    bool test[CHUNK];
 } Job;
+
+static void prepare_test(float *a, float *b, uint64_t k)
+{
+    static const float special[] = { INFINITY, -INFINITY, NAN, 0, -0.0f };
+    if (k % 7 == 0)
+        *a = special[k / 7 % 5];
+    if (k % 4 == 0)
+        *b = *a;
+}
 
 static bool run(Job *j, bool bits, Tally *out)
 {
@@ -278,11 +377,15 @@ static bool run(Job *j, bool bits, Tally *out)
             uint64_t k = at + i, r = mix(k), s = mix(~k);
             j->a[i] = !bits ? even(r) : by_bits((uint32_t)(j->row->two ? r : k * STRIDE));
             j->b[i] = !bits ? even(s) : by_bits((uint32_t)s);
+            if (j->row->test) /* also what is not finite, and equal pairs */
+                prepare_test(&j->a[i], &j->b[i], k);
         }
         const void *in[] = { j->a, j->b };
-        void *y[] = { j->y };
+        void *y[] = { j->row->test ? (void *)j->test : j->y };
         if (dlrt_call_entry(j->cx, j->entry, 1, in, y))
             return false;
+        for (int i = 0; i < CHUNK && j->row->test; i++)
+            j->y[i] = j->test[i];
         for (int i = 0; i < CHUNK; i++)
             tally(out, error_of(j->y[i], j->row->one ? j->row->one(j->a[i])
                                                      : j->row->two(j->a[i], j->b[i])));
@@ -306,9 +409,8 @@ static bool campaign(const Row *r, const Target *t, const char *path)
     Compiler *cx = compiler_new();
     Job *j = calloc(1, sizeof *j);
     Tally bits = { 0 }, near = { 0 };
-    FrontendOptions fo = { 0 };
     PipelineOptions po = { 0 };
-    Unit *u = j && write_model(r, path) ? frontend_load(cx, path, &fo) : NULL;
+    Unit *u = j ? load(cx, r, path) : NULL;
     Session *s = u && pipeline_run(u, &po, NULL) ? session_new(u, t, no_calls) : NULL;
     const DlrtModel *m = s ? session_model(s) : NULL;
     bool ok = m && !dlrt_init(m, m->abi, NULL, 0, 0, &j->cx);
@@ -316,7 +418,7 @@ static bool campaign(const Row *r, const Target *t, const char *path)
         ok = ++j->entry < m->entry_count;
     j->row = r;
     ok = ok && run(j, true, &bits) && run(j, false, &near);
-    printf("| %s%s%s |", r->op, *r->attrs ? " " : "", r->attrs);
+    printf("| %s%s%s |", r->op, r->attrs ? " " : "", r->attrs ? r->attrs : "");
     if (ok)
         printf(" %.2f | %.2f | %.3f %% | %.2f | %.2f | %.3f %% |\n", bits.worst,
                percentile_99(&bits), 100 * (double)bits.within / (double)bits.n, near.worst,

@@ -18,7 +18,7 @@ enum {
     FACT_PLANNED = 1 << 5,   /* offsets and peaks are set */
 };
 
-/* Softmax and log-softmax written in steps become the operations. See raise.c. */
+/* Softmax, log-softmax and normal_cdf written in steps become the operations. See raise.c. */
 bool pass_raise(Unit *u);
 /* Resolves `grad` nodes: each becomes ordinary nodes that compute the derivative. See autodiff.c.
  */

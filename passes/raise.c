@@ -1,4 +1,5 @@
-/* raise.c: what a model says step by step and an operation says whole: softmax and log-softmax.
+/* raise.c: what a model says step by step and an operation says whole: softmax and log-softmax;
+ * the normal distribution function in raise_normal.c.
  *
  * The operation has a derivative that reuses its result and is stable where the steps' is not: the
  * derivative of log(sum(exp(x))) by its steps divides by what may have underflowed. Files of other
@@ -8,11 +9,11 @@
  *     log(softmax(x))                                   log_softmax(x), which rounds less
  *     (x - max(x)) - log(sum(exp(x - max(x))))          log_softmax(x)
  *
- * Norms, GELU, attention and rotary embedding need nothing here: no operation of the graph says
- * them whole, so that their steps, whoever wrote them, are the same nodes already, and fusion makes
+ * Norms, attention and rotary embedding need nothing here: no operation of the graph says them
+ * whole, so that their steps, whoever wrote them, are the same nodes already, and fusion makes
  * kernels of those. */
 #include "passes/pass.h"
-
+#include "passes/raise.h"
 
 static bool is(const Graph *g, NodeId x, Op op)
 {
@@ -100,11 +101,11 @@ static NodeId raise_sub(Graph *g, NodeId id)
 
 static NodeId raise_node(Graph *g, NodeId id)
 {
-    if (is(g, id, OP_div))
-        return raise_div(g, id);
-    if (is(g, id, OP_log))
-        return raise_log(g, id);
-    return is(g, id, OP_sub) ? raise_sub(g, id) : NODE_NONE;
+    NodeId whole = is(g, id, OP_div)   ? raise_div(g, id)
+                   : is(g, id, OP_log) ? raise_log(g, id)
+                   : is(g, id, OP_sub) ? raise_sub(g, id)
+                                       : NODE_NONE;
+    return whole != NODE_NONE ? whole : raise_normal(g, id);
 }
 
 static Graph *raise_graph(const Graph *old)
