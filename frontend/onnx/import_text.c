@@ -118,14 +118,6 @@ static void refuse(OnnxNode *q, uint32_t diags, uint32_t errors, uint32_t warnin
     }
 }
 
-static uint32_t batch_dims(const Shape *s)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->rank; i++)
-        n += s->dim[i].k != 0;
-    return n;
-}
-
 bool import_eval(Import *im, OnnxNode *q, const char *text, Val *out, uint32_t n)
 {
     Elab *e = im->e;
@@ -139,8 +131,6 @@ bool import_eval(Import *im, OnnxNode *q, const char *text, Val *out, uint32_t n
             part = val_node(val_to_tensor(e, part, import_dtype(im, DT_F32), 0));
         out[i] = part;
         ok = part.kind == VAL_TENSOR;
-        if (ok && !im->static_batch && batch_dims(graph_shape(im->g, part.node)) > 1)
-            e->wants_pin = true; /* rows against rows: kernels step along one run-time axis */
     }
     if (ok && e->cx->errors == errors && !e->wants_pin)
         return true;
