@@ -2,6 +2,8 @@
  * take time: each is refused with its message, or translated in time that grows as the model. */
 #include "tests/onnx/load_help.h"
 
+#include <dirent.h>
+
 /* `in` and `out` may be NULL. */
 static void add_node(Bytes *to, uint32_t field, const char *op, const char *in, const char *more,
                      const char *out)
@@ -258,6 +260,42 @@ static void test_long_list(void **state)
     check_graph(&g, 0, NULL);
 }
 
+static int is_file(const struct dirent *e)
+{
+    return *e->d_name != '.';
+}
+
+/* What fuzzing begins with and what it found; `import_*` are sound and reach each operator. */
+static void test_corpus(void **state)
+{
+    (void)state;
+    static const char folder[] = DLCC_SOURCE_DIR "/tests/onnx/corpus";
+    struct dirent **names;
+    int n = scandir(folder, &names, is_file, alphasort), sound = 0;
+    assert_true(n > 0);
+    for (int i = 0; i < n; i++) {
+        char path[512], bytes[1 << 14];
+        snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
+        FILE *f = fopen(path, "rb");
+        assert_non_null(f);
+        Bytes b = { 0 };
+        b_raw(&b, bytes, fread(bytes, 1, sizeof bytes, f));
+        fclose(f);
+        Loaded l = load_bytes(&b);
+        if (l.code != 0 && l.code != 1 && l.code != 3 && l.code != 4)
+            fail_msg("%s: exit code %d", names[i]->d_name, l.code);
+        assert_int_equal(l.unit == NULL, l.cx->errors > 0);
+        bool meant = !strncmp(names[i]->d_name, "import_", 7);
+        if (meant && !l.unit)
+            fail_msg("%s: %s", names[i]->d_name, l.cx->diags.at[0].message);
+        sound += meant;
+        compiler_free(l.cx);
+        free(names[i]);
+    }
+    free(names);
+    assert_true(sound > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +308,7 @@ int main(void)
         cmocka_unit_test(test_many_operators),
         cmocka_unit_test(test_long_sum),
         cmocka_unit_test(test_long_list),
+        cmocka_unit_test(test_corpus),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
