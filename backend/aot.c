@@ -27,7 +27,9 @@ typedef struct {
 
 typedef VEC(char *) Command;
 
-static bool write_file(Build *b, const char *path, const void *data, size_t size)
+/* Messages call the file `shown`. */
+static bool write_file(Build *b, const char *path, const void *data, size_t size,
+                       const char *shown)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     const char *p = data;
@@ -43,7 +45,7 @@ static bool write_file(Build *b, const char *path, const void *data, size_t size
     }
     if (fd >= 0 && !close(fd) && !left)
         return true;
-    diag_report(b->u->cx, DIAG_E0811, 0, "cannot write %s: %s", path, strerror(errno));
+    diag_report(b->u->cx, DIAG_E0811, 0, "cannot write %s: %s", shown, strerror(errno));
     return false;
 }
 
@@ -56,7 +58,8 @@ static const char *in_folder(Build *b, const char *name)
 
 static bool put_file(Build *b, const char *name, const void *data, size_t size)
 {
-    return write_file(b, in_folder(b, name), data, size);
+    const char *path = in_folder(b, name);
+    return write_file(b, path, data, size, path);
 }
 
 static bool put_starts(Build *b, const DlrtModel *m)
@@ -209,7 +212,7 @@ static bool deliver(Build *b, const char *from, const void *text, size_t size, c
             fclose(f);
         text = bytes;
     }
-    bool ok = text && write_file(b, temporary, text, size);
+    bool ok = text && write_file(b, temporary, text, size, to);
     free(bytes);
     if (ok && b->o->kind == AOT_SHARED && from)
         chmod(temporary, 0755);

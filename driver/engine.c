@@ -181,6 +181,7 @@ static int open_program(Run *r, FrontendOptions *fo, Engine *e)
     double start = host_clock();
     fo->probe = data_probe;
     fo->known = known_value;
+    fo->inputs = known_inputs;
     fo->user = e;
     e->options = *fo;
     bool ok = load_unit(e, fo);

@@ -47,6 +47,7 @@ struct Engine {
     Graph **rates; /* by entry: what computes its learning rate, or NULL */
     VEC(EngineData) data;
     VEC(EngineKnown) known;
+    uint32_t n_inputs;          /* of an ONNX model, while it is read */
     const char *entries;        /* what --entries names; vjp:y:x as the name of its entry */
     VEC(EngineRest) rests;
 };

@@ -38,8 +38,11 @@ static Engine *open_rest(Engine *e, int64_t items, LocId loc)
         return NULL;
     }
     FrontendSetting *defines = arena_new_array(a, FrontendSetting, fo.n_defines + 1);
-    if (fo.n_defines)
-        memcpy(defines, fo.defines, fo.n_defines * sizeof *defines);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < fo.n_defines; i++)
+        if (strcmp(fo.defines[i].name, "B"))
+            defines[n++] = fo.defines[i];
+    fo.n_defines = n;
     defines[fo.n_defines++] = (FrontendSetting){ "B", arena_printf(a, "%lld", (long long)items) };
     fo.defines = defines;
     Engine *rest = arena_make(a, Engine);

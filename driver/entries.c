@@ -98,6 +98,10 @@ static int unknown_name(const Unit *u, const Names *names)
             fprintf(stderr, "dlcc: --entries=%s is not supported yet\n", names->at[i]);
             return EXIT_UNSUPPORTED;
         }
+        if (!strncmp(names->at[i], "vjp:", 4)) {
+            fprintf(stderr, "dlcc: a derivative is vjp:RESULT:INPUT, not `%s`\n", names->at[i]);
+            return EXIT_USAGE;
+        }
         fprintf(stderr, "dlcc: no entry `%s` to build; there are:", names->at[i]);
         bool step = false, eval = false;
         for (uint32_t k = 0; k < u->entries.n; k++) {

@@ -84,23 +84,34 @@ static bool read_image(Examples *x, const DlrtValue *v, const char *path, HostNp
     return true;
 }
 
-static bool read_npz(Examples *x, const DlrtValue *v, const char *path, HostNpy *out)
+bool read_npz_array(Engine *e, const char *path, const char *name, HostNpy *out)
 {
     HostNpy *arrays;
     HostError error;
+    Run *r = e->run;
     int n, found = -1;
-    if (!host_npz_read(path, &arrays, &n, &error))
-        return fail_host(x, &error);
-    for (int i = 0; i < n; i++)
-        if (!strcmp(arrays[i].name, v->name))
+    if (!host_npz_read(path, &arrays, &n, &error)) {
+        engine_report_host(e, 0, &error);
+        return false;
+    }
+    const char **names = arena_new_array(r->arena, const char *, (size_t)n + 1);
+    for (int i = 0; i < n; i++) {
+        names[i] = arrays[i].name;
+        if (!strcmp(arrays[i].name, name))
             found = i;
+    }
+    const char *near = found < 0 ? diag_nearest(name, names, (size_t)n) : NULL;
+    if (found < 0)
+        diag_report(r->cx, DIAG_E0909, 0,
+                    near ? "%s has no array `%s`; did you mean `%s`?" : "%s has no array `%s`",
+                    path, name, near);
     if (found >= 0) {
         *out = arrays[found];
         arrays[found].data = malloc(1); /* the archive keeps an array that it can free */
         arrays[found].name = NULL;
     }
     host_npz_free(arrays, n);
-    return found >= 0 || fail(x, "%s has no array `%s`", path, v->name);
+    return found >= 0;
 }
 
 /* IDX files go by no suffix of their own, but all by such names: t10k-images-idx3-ubyte.gz */
@@ -153,41 +164,76 @@ static bool read_file(Examples *x, const DlrtValue *v, const char *path, HostNpy
     if (ends_with(path, ".png"))
         return read_image(x, v, path, out);
     if (ends_with(path, ".npz"))
-        return read_npz(x, v, path, out);
+        return read_npz_array(x->e, path, v->name, out);
     if (ends_with(path, ".npy") || ends_with(path, ".pb") || is_idx(path))
         return read_array_file(x->e, path, out);
     return fail(x, "what is %s? An input is .npy, .npz, .pb, .png, or IDX (..-ubyte.gz)", path);
 }
 
-/* The file given for input i: by name, or without one where that is clear. */
-static const char *file_of(const Examples *x, uint32_t i)
+const char *given_file(const Run *r, const char *name, uint32_t n)
 {
-    const Options *o = &x->e->run->options;
-    const char *name = x->values[i]->name;
+    const Options *o = &r->options;
+    const char *found = NULL;
     for (uint32_t k = 0; k < o->given[OPT_INPUT].n; k++) {
         const OptionValue *g = &o->given[OPT_INPUT].at[k];
         if (g->name && !strcmp(g->name, name))
             return g->value;
-        if (!g->name && (x->n == 1 || ends_with(g->text, ".npz")))
-            return g->text;
+        if (!g->name && !found && (n == 1 || ends_with(g->text, ".npz")))
+            found = g->text;
     }
-    return NULL;
+    return found;
+}
+
+static bool given_twice(const Options *o, uint32_t k)
+{
+    const char *name = o->given[OPT_INPUT].at[k].name;
+    for (uint32_t i = 0; name && i < k; i++) {
+        const char *other = o->given[OPT_INPUT].at[i].name;
+        if (other && !strcmp(name, other))
+            return true;
+    }
+    return false;
+}
+
+bool given_names(Run *r, const char *who, const char *const *names, uint32_t n)
+{
+    const Options *o = &r->options;
+    for (uint32_t k = 0; k < o->given[OPT_INPUT].n; k++) {
+        const char *name = o->given[OPT_INPUT].at[k].name, *list = "";
+        bool known = !name;
+        for (uint32_t i = 0; !known && i < n; i++)
+            known = !strcmp(names[i], name);
+        if (given_twice(o, k)) {
+            diag_report(r->cx, DIAG_E0909, 0, "-i: the input `%s` is given twice", name);
+            return false;
+        }
+        if (known)
+            continue;
+        const char *near = diag_nearest(name, names, n);
+        for (uint32_t i = 0; i < n && i < 8 && !near; i++)
+            list = arena_printf(r->arena, "%s%s`%s`", list, i ? ", " : "", names[i]);
+        if (near)
+            diag_report(r->cx, DIAG_E0909, 0, "`%s` has no input `%s`; did you mean `%s`?", who,
+                        name, near);
+        else
+            diag_report(r->cx, DIAG_E0909, 0,
+                        *list ? "`%s` has no input `%s`; there is %s%s" : "`%s` has no input `%s`",
+                        who, name, list, n > 8 ? ", .." : "");
+        return false;
+    }
+    return true;
 }
 
 static bool check_names(Examples *x)
 {
-    const Options *o = &x->e->run->options;
-    for (uint32_t k = 0; k < o->given[OPT_INPUT].n; k++) {
-        const char *name = o->given[OPT_INPUT].at[k].name;
-        bool known = !name;
-        for (uint32_t i = 0; !known && i < x->n; i++)
-            known = !strcmp(x->values[i]->name, name);
-        for (uint32_t i = 0; !known && x->e->unit && i < x->e->unit->by_value.n; i++)
-            known = !strcmp(x->e->unit->by_value.at[i], name);
-        if (!known)
-            return fail(x, "`%s` has no input `%s`", x->who, name);
-    }
-    return true;
+    const Unit *u = x->e->unit;
+    uint32_t by_value = u ? u->by_value.n : 0;
+    const char **names = arena_new_array(x->e->run->arena, const char *, x->n + by_value + 1);
+    for (uint32_t i = 0; i < x->n; i++)
+        names[i] = x->values[i]->name;
+    for (uint32_t i = 0; i < by_value; i++)
+        names[x->n + i] = u->by_value.at[i];
+    return given_names(x->e->run, x->who, names, x->n + by_value);
 }
 
 bool examples_read(Examples *x)
@@ -198,7 +244,7 @@ bool examples_read(Examples *x)
         return false;
     for (uint32_t i = 0; i < x->n; i++) {
         const DlrtValue *v = x->values[i];
-        x->path[i] = file_of(x, i);
+        x->path[i] = given_file(x->e->run, v->name, x->n);
         if (!x->path[i] && !random)
             return fail(x, "`%s` needs the input `%s`: -i %s%sFILE, or --random", x->who, v->name,
                         x->n > 1 ? v->name : "", x->n > 1 ? "=" : "");
@@ -361,11 +407,14 @@ bool examples_take(Examples *x)
 {
     find_rows(x);
     for (uint32_t i = 0; i < x->n; i++) {
-        bool ok = x->path[i] ? take_array(x, i) : make_random(x, i);
+        bool ok = !x->path[i] || take_array(x, i);
         host_npy_free(&x->file[i]);
         if (!ok)
             return false;
     }
+    for (uint32_t i = 0; i < x->n; i++) /* as many as the arrays have */
+        if (!x->path[i] && !make_random(x, i))
+            return false;
     if (x->pinned)
         x->count = x->pinned;
     else if (x->count < 0)

@@ -31,8 +31,17 @@ int64_t examples_wanted(const Examples *x);
 /* Bytes of one example of an input that was taken; 0: all examples share it. */
 size_t examples_row_bytes(const Examples *x, uint32_t i);
 
+/* The file that -i gives for an input of n: under its name, or without one where that is clear;
+ * NULL: none. */
+const char *given_file(const Run *r, const char *name, uint32_t n);
+/* Whether -i names inputs of `who` only, and each once. False: reported. */
+bool given_names(Run *r, const char *who, const char *const *names, uint32_t n);
+
 /* An array from a file of one: .npy, .pb or IDX. False: reported. */
 bool read_array_file(Engine *e, const char *path, HostNpy *out);
+
+/* The array `name` of an archive. False: reported. */
+bool read_npz_array(Engine *e, const char *path, const char *name, HostNpy *out);
 
 /* An array from a file that is one TensorProto. False: reported. */
 bool read_tensor_file(Engine *e, const char *path, HostNpy *out);

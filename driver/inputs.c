@@ -81,8 +81,10 @@ uint32_t export_chosen(Engine *e)
                     e->model->name);
     } else if (wanted) {
         const char *near = diag_nearest(wanted, names, n);
-        diag_report(cx, DIAG_E0909, 0,
-                    near ? "no export `%s`; did you mean `%s`?" : "no export `%s`", wanted, near);
+        if (near)
+            diag_report(cx, DIAG_E0909, 0, "no export `%s`; did you mean `%s`?", wanted, near);
+        else
+            diag_report(cx, DIAG_E0909, 0, "no export `%s`; there is %s", wanted, list);
     } else {
         uint32_t d = diag_report(cx, DIAG_E0909, 0, "the model %s exports several functions: %s",
                                  e->model->name, list);

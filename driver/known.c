@@ -1,11 +1,9 @@
-/* known.c: see known.h. What cannot be read here is reported later, where it is read again to be
- * used. */
+/* known.c: see known.h. Files that say no more than the model does (pictures, IDX) are left for
+ * later; one that cannot be read is reported, since what it would have told may be missing. */
 #include "driver/known.h"
 
 #include "driver/examples.h"
-#include "runtime/host/files.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static bool keep(Engine *e, const char *name, const HostNpy *x)
@@ -28,31 +26,13 @@ static bool keep(Engine *e, const char *name, const HostNpy *x)
     return true;
 }
 
-static bool read_npz(Engine *e, const char *path, const char *name)
-{
-    HostNpy *arrays;
-    HostError error;
-    int n;
-    bool found = false;
-    if (!host_npz_read(path, &arrays, &n, &error))
-        return false;
-    for (int i = 0; i < n && !found; i++)
-        if (!strcmp(arrays[i].name, name))
-            found = keep(e, name, &arrays[i]);
-    host_npz_free(arrays, n);
-    return found;
-}
-
 static bool read_given(Engine *e, const char *path, const char *name)
 {
     HostNpy x = { 0 };
-    HostError error;
-    if (ends_with(path, ".npz"))
-        return read_npz(e, path, name);
-    bool ok = ends_with(path, ".pb")    ? read_tensor_file(e, path, &x)
-              : ends_with(path, ".npy") ? host_npy_read(path, &x, &error)
-                                        : false;
-    ok = ok && keep(e, name, &x);
+    bool ok = ends_with(path, ".npz") ? read_npz_array(e, path, name, &x)
+                                      : read_array_file(e, path, &x);
+    if (ok && !keep(e, name, &x))
+        diag_report(e->run->cx, DIAG_E0609, 0, "%s: too many dims, or elements", path);
     host_npy_free(&x);
     return ok;
 }
@@ -71,17 +51,21 @@ static bool find(Engine *e, const char *name, FrontendValue *out)
 bool known_value(void *engine, const char *input, FrontendValue *out_value)
 {
     Engine *e = engine;
-    const Options *o = &e->run->options;
     if (find(e, input, out_value))
         return true;
-    for (uint32_t k = 0; k < o->given[OPT_INPUT].n; k++) {
-        const OptionValue *g = &o->given[OPT_INPUT].at[k];
-        const char *path = g->name ? g->value : g->text;
-        if (g->name ? strcmp(g->name, input) != 0
-                    : o->given[OPT_INPUT].n > 1 && !ends_with(path, ".npz"))
-            continue;
-        if (read_given(e, path, arena_strndup(e->run->arena, input, strlen(input))))
-            return find(e, input, out_value);
-    }
-    return false;
+    const char *path = given_file(e->run, input, e->n_inputs);
+    if (!path || !(ends_with(path, ".npy") || ends_with(path, ".npz") || ends_with(path, ".pb")))
+        return false;
+    return read_given(e, path, arena_strndup(e->run->arena, input, strlen(input))) &&
+           find(e, input, out_value);
+}
+
+bool known_inputs(void *engine, const char *const *names, uint32_t n)
+{
+    Engine *e = engine;
+    const char *entries = option_value(&e->run->options, OPT_ENTRIES, "");
+    e->n_inputs = n;
+    if (strstr(entries, "vjp:")) /* which has an input more: d_RESULT */
+        return true;
+    return given_names(e->run, e->path, names, n);
 }

@@ -4,7 +4,8 @@
 #define DLCC_DRIVER_KNOWN_H
 #include "driver/engine.h"
 
-/* FrontendOptions.known, with an Engine as its user. */
+/* FrontendOptions.known and .inputs, with an Engine as their user. */
 bool known_value(void *engine, const char *input, FrontendValue *out_value);
+bool known_inputs(void *engine, const char *const *names, uint32_t n);
 
 #endif

@@ -86,7 +86,7 @@ bool library_open(const char *path, Arena *a, Library *out, HostError *out_error
     const char *symbol = find_symbol(&(Bytes){ bytes, size }, a);
     free(bytes);
     if (!symbol)
-        return host_fail(out_error, "E0490",
+        return host_fail(out_error, "E0603",
                          "%s: no library of a model, or one without tables; build it with `dlcc "
                          "model.dl -o model.so`",
                          path);

@@ -103,7 +103,14 @@ bool options_parse(Options *o, Arena *arena, unsigned tool, int argc, char **arg
                     c == '?' ? "no option" : "an argument is missing after", word, tool_name(tool));
             return false;
         }
-        keep_value(o, c >= 256 ? (OptionId)(c - 256) : id_of_letter(c), optarg);
+        OptionId id = c >= 256 ? (OptionId)(c - 256) : id_of_letter(c);
+        const char *form = option_rows[id].argument;
+        if (form && *form != '[' && strchr(form, '=') && !strchr(optarg, '=')) {
+            fprintf(stderr, "%s: --%s takes %s, not `%s`\n", tool_name(tool), option_rows[id].name,
+                    form, optarg);
+            return false;
+        }
+        keep_value(o, id, optarg);
     }
     for (int i = optind; words.at[i]; i++)
         vec_push(arena, &o->words, words.at[i]);

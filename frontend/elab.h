@@ -234,6 +234,7 @@ struct Elab {
     Module *main;
     uint32_t std_first, std_last; /* sources of the library, the last excluded */
     uint64_t defines_used;        /* bit i: -D number i meant something */
+    VEC(const char *) asked;      /* names that a -D could have had, the first 64 */
     bool data_failed;             /* its message says why dims are missing */
     /* where in the program we are */
     Instance *owner;
@@ -512,8 +513,8 @@ bool data_check(Elab *e, const DataView *view, const AstFn *loss, LocId loc);
 /* ---- elab_load.c ---- */
 
 Module *module_import(Elab *e, Module *from, const AstString *path);
-/* The model of an ONNX module, cut at a value or node `until` (NULL: whole). */
-Val module_model(Elab *e, Module *m, const char *until);
+/* The model of an ONNX module, cut at a value or node `until`, said at loc (NULL: whole). */
+Val module_model(Elab *e, Module *m, const char *until, LocId loc);
 AstExpr *parse_value(Elab *e, const char *origin, const char *text);
 
 #endif

@@ -464,10 +464,10 @@ static bool lacks_argument(const LayerVal *l)
 static Val apply_onnx(Elab *e, Val f, const Args *args, LocId loc)
 {
     if (!args->n)
-        return module_model(e, f.module, NULL);
+        return module_model(e, f.module, NULL, 0);
     const Arg *a = &args->at[0];
     if (args->n == 1 && a->name && !strcmp(a->name, "until") && a->val.kind == VAL_STRING)
-        return module_model(e, f.module, a->val.string.text);
+        return module_model(e, f.module, a->val.string.text, loc_here(e, a->loc));
     diag_report(e->cx, DIAG_E0404, loc_here(e, loc),
                 "a model from an ONNX file takes one argument: until=\"NAME\"");
     return val_error();

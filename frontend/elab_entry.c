@@ -11,6 +11,11 @@ enum { DEFAULT_BATCH = 64 };
 
 const FrontendSetting *find_define(Elab *e, const char *name)
 {
+    bool known = !e->options->n_defines || e->asked.n == 64;
+    for (uint32_t i = 0; i < e->asked.n && !known; i++)
+        known = !strcmp(e->asked.at[i], name);
+    if (!known)
+        vec_push(e->a, &e->asked, name);
     for (uint32_t i = e->options->n_defines; i-- > 0;)
         if (!strcmp(e->options->defines[i].name, name)) {
             if (i < 64)

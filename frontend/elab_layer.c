@@ -210,6 +210,10 @@ static Val part_instance(Elab *e, Instance *i, Val config, const char *segment, 
 {
     if (config.kind == VAL_INSTANCE) /* another name for it: shared */
         return config;
+    if (config.kind == VAL_MODULE && config.module->weights) /* an ONNX file: its model */
+        config = module_model(e, config.module, NULL, loc);
+    if (config.kind == VAL_ERROR)
+        return config;
     if (config.kind != VAL_LAYER) {
         report_kind(e, loc, "a layer", config);
         return val_error();

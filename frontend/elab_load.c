@@ -75,7 +75,7 @@ static bool is_onnx(const char *path)
 }
 
 /* The model of an ONNX file, up to a value or node of it, as a module of its own. */
-static Module *load_onnx(Elab *e, const char *path, const char *until)
+static Module *load_onnx(Elab *e, const char *path, const char *until, LocId loc)
 {
     for (uint32_t i = 0; i < e->modules.n; i++) {
         Module *m = e->modules.at[i];
@@ -84,7 +84,7 @@ static Module *load_onnx(Elab *e, const char *path, const char *until)
             return m;
     }
     OnnxWeights *weights;
-    const char *text = onnx_import(e, path, until, &weights);
+    const char *text = onnx_import(e, path, until, loc, &weights);
     if (!text)
         return NULL;
     uint32_t source = compiler_add_source(e->cx, path, text, strlen(text));
@@ -97,9 +97,9 @@ static Module *load_onnx(Elab *e, const char *path, const char *until)
     return m;
 }
 
-Val module_model(Elab *e, Module *m, const char *until)
+Val module_model(Elab *e, Module *m, const char *until, LocId loc)
 {
-    Module *part = until ? load_onnx(e, m->path, until) : m;
+    Module *part = until ? load_onnx(e, m->path, until, loc) : m;
     if (!part)
         return val_error();
     return module_lookup(e, part, part->file->items[0]->layer.name.text);
@@ -110,7 +110,7 @@ static Module *load_path(Elab *e, const char *path, LocId loc)
     char *text;
     size_t size;
     if (is_onnx(path))
-        return load_onnx(e, path, NULL);
+        return load_onnx(e, path, NULL, loc);
     for (uint32_t i = 0; i < e->modules.n; i++)
         if (!strcmp(e->modules.at[i]->path, path)) {
             if (!e->modules.at[i]->loading)
@@ -316,6 +316,20 @@ static bool is_const(const Module *m, const char *name)
     return false;
 }
 
+/* -D of one name twice: neither is meant. */
+static bool check_twice(Elab *e)
+{
+    const FrontendSetting *d = e->options->defines;
+    for (uint32_t i = 0; i < e->options->n_defines; i++)
+        for (uint32_t k = 0; k < i; k++)
+            if (!strcmp(d[i].name, d[k].name)) {
+                diag_report(e->cx, DIAG_E0422, 0, "-D %s is given twice: %s and %s", d[i].name,
+                            d[k].value, d[i].value);
+                return false;
+            }
+    return true;
+}
+
 /* One message for each -D that meant nothing. A part of the entries may leave dims out. */
 static bool check_defines(Elab *e, const AstLayer *model)
 {
@@ -325,6 +339,8 @@ static bool check_defines(Elab *e, const AstLayer *model)
     for (uint32_t i = 0; i < model->n_params && n < 64; i++)
         if (model->params[i].name.text)
             names[n++] = model->params[i].name.text;
+    for (uint32_t i = 0; i < e->asked.n && n < 64; i++)
+        names[n++] = e->asked.at[i];
     for (uint32_t i = 0; i < e->options->n_defines && i < 64; i++) {
         const char *name = e->options->defines[i].name;
         if (e->defines_used >> i & 1 || !strcmp(name, "B") || is_const(e->main, name) ||
@@ -347,7 +363,7 @@ static bool prepare(Elab *e, Compiler *cx, const FrontendOptions *options)
     *e = (Elab){ .cx = cx, .a = cx->arena, .options = options ? options : &none, .loops = "" };
     e->u = unit_new(cx, "");
     e->g = e->scratch = graph_new(e->u, "scratch", 0);
-    return load_std(e);
+    return check_twice(e) && load_std(e);
 }
 
 static Unit *load(Elab *e, Module *m)

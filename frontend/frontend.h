@@ -44,6 +44,9 @@ typedef struct {
      * dims, and its elements where a shape follows from them. out_value may be NULL. NULL: nobody
      * knows. */
     bool (*known)(void *user, const char *input, FrontendValue *out_value);
+    /* Told, before that, which inputs an ONNX model has. False: what was given does not fit them,
+     * which is reported. NULL: nobody wants to know. */
+    bool (*inputs)(void *user, const char *const *names, uint32_t n);
     void *user;
 } FrontendOptions;
 

@@ -22,6 +22,23 @@ static int32_t find_input(const Graph *g, const char *name)
     return -1;
 }
 
+/* Of the inputs and parameters where the export is found, else of all results. */
+static const char *nearest(const Vjp *q, const char *name)
+{
+    const Unit *u = q->u;
+    VEC(const char *) names = { 0 };
+    for (uint32_t i = 0; q->from && i < q->from->graph->inputs.n; i++)
+        vec_push(u->arena, &names, q->from->graph->inputs.at[i].name);
+    for (uint32_t i = 0; q->from && i < u->tensors.n; i++)
+        if (u->tensors.at[i].kind == TENSOR_PARAM)
+            vec_push(u->arena, &names, u->tensors.at[i].name);
+    for (uint32_t i = 0; !q->from && i < u->entries.n; i++)
+        for (uint32_t k = 0; k < u->entries.at[i].graph->outputs.n; k++)
+            if (u->entries.at[i].kind == ENTRY_EXPORT)
+                vec_push(u->arena, &names, u->entries.at[i].graph->outputs.at[k].name);
+    return diag_nearest(name, names.at, names.n);
+}
+
 static bool find(Vjp *q, const char *output, const char *input)
 {
     for (uint32_t i = 0; i < q->u->entries.n; i++) {
@@ -37,11 +54,13 @@ static bool find(Vjp *q, const char *output, const char *input)
                 return true;
         }
     }
+    const char *near = nearest(q, q->from ? input : output);
+    const char *hint = near ? arena_printf(q->u->arena, "; did you mean `%s`?", near) : "";
     if (q->from)
-        diag_report(q->u->cx, DIAG_E0506, 0, "no input or parameter `%s` for a derivative of `%s`",
-                    input, output);
+        diag_report(q->u->cx, DIAG_E0506, 0,
+                    "no input or parameter `%s` for a derivative of `%s`%s", input, output, hint);
     else
-        diag_report(q->u->cx, DIAG_E0506, 0, "no export has the output `%s`", output);
+        diag_report(q->u->cx, DIAG_E0506, 0, "no export has the output `%s`%s", output, hint);
     return false;
 }
 

@@ -127,6 +127,29 @@ static OnnxFile *file_map(Compiler *cx, const char *path)
 
 /* ---- the messages ---- */
 
+/* What a file that is not ONNX begins like, in words, or NULL. */
+static const char *other_kind(const OnnxBytes *b)
+{
+    static const struct {
+        const char *begins, *is;
+    } kinds[] = { { "\177ELF", "a program or a library" },
+                  { "\223NUMPY", "an array (.npy)" },
+                  { "PK\3\4", "a zip archive, as .npz files and PyTorch's checkpoints are" },
+                  { "\211HDF", "an HDF5 file" },
+                  { "version https://git-lfs",
+                    "a Git LFS pointer: the model itself is not here yet (`git lfs pull`)" } };
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        n = strlen(kinds[i].begins);
+        if (b->size >= n && !memcmp(b->bytes, kinds[i].begins, n))
+            return kinds[i].is;
+    }
+    for (n = 0; n < b->size && n < 256; n++)
+        if ((b->bytes[n] < ' ' && !memchr("\t\r\n", b->bytes[n], 3)) || b->bytes[n] == 127)
+            return NULL;
+    return "text";
+}
+
 /* Scans and parses f's bytes as a message of type `root`. NULL: reported. */
 static ProtobufCMessage *parse(OnnxFile *f, const ProtobufCMessageDescriptor *root)
 {
@@ -138,8 +161,16 @@ static ProtobufCMessage *parse(OnnxFile *f, const ProtobufCMessageDescriptor *ro
                                  "files of their own");
         return NULL;
     }
+    if (!f->bytes.size) {
+        onnx_fail(f, DIAG_E0702, "the file is empty");
+        return NULL;
+    }
     if (!wire_scan(root, f->bytes.bytes, f->bytes.size, NULL, &size, &fault)) {
-        onnx_fail(f, DIAG_E0702, "byte %zu, in %s: %s", fault.at, fault.message, fault.why);
+        const char *other = other_kind(&f->bytes);
+        if (other)
+            onnx_fail(f, DIAG_E0702, "this is no ONNX file: it is %s", other);
+        else
+            onnx_fail(f, DIAG_E0702, "byte %zu, in %s: %s", fault.at, fault.message, fault.why);
         return NULL;
     }
     uint8_t *copy = pool_alloc(&f->pool, size);

@@ -252,8 +252,7 @@ static bool import_outputs(Import *im)
     if (im->stopped)
         return true;
     if (im->until) {
-        diag_report(im->e->cx, DIAG_E0721, onnx_loc(im->file), "there is no value or node `%s`",
-                    onnx_escape(im->a, im->until));
+        import_nowhere(im);
         return false;
     }
     for (size_t i = 0; i < g->n_output; i++) {
@@ -363,9 +362,10 @@ const void *onnx_weight(const OnnxWeights *w, const char *name, Dtype *out_dtype
     return (*found)->data->data;
 }
 
-const char *onnx_import(Elab *e, const char *path, const char *until, OnnxWeights **out_weights)
+const char *onnx_import(Elab *e, const char *path, const char *until, LocId loc,
+                        OnnxWeights **out_weights)
 {
-    Import im = { .e = e, .a = e->a, .path = path, .until = until };
+    Import im = { .e = e, .a = e->a, .path = path, .until = until, .until_loc = loc };
     Elab before = *e; /* the place in the program from which the file is imported */
     im.file = onnx_open(e->cx, path);
     if (!im.file)

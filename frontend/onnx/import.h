@@ -195,12 +195,19 @@ typedef struct {
     uint32_t count;
 } Refusal;
 
+/* A dim that the file names, as an array has it that is given for an input. */
+typedef struct {
+    const char *name, *input;
+    int64_t n;
+} NamedDim;
+
 struct Import {
     Elab *e;
     Arena *a;
     OnnxFile *file;
     const Onnx__ModelProto *model;
     const char *path, *until;
+    LocId until_loc;
     const char *model_name;    /* an identifier */
     Graph *g;          /* scratch */
     Scope *scope;      /* identifiers of the text, with their values in g */
@@ -212,6 +219,7 @@ struct Import {
     Names *titles;             /* of tensors: bodies may each have a `w` */
     uint32_t n_nodes;          /* translated so far */
     VEC(OnnxValue *) inputs, outputs;
+    VEC(NamedDim) dims;        /* that arrays at hand tell */
     uint8_t *fixed;            /* graph inputs taken by their values */
     VEC(uint8_t) constant;     /* by node of g: follows from constants; import_known.c */
     VEC(const Sized *) sized;  /* by node of g, NULL: not known; import_sizes.c */
@@ -264,6 +272,8 @@ const Onnx__AttributeProto *node_attr(const OnnxNode *q, const char *name);
 const char *node_title(OnnxNode *q); /* "node `conv1` (Conv)" */
 /* The text of the model, when all nodes are done. */
 const char *import_model_text(Import *im);
+/* Reports that there is no value or node `until`. */
+void import_nowhere(Import *im);
 /* Declares the graph's inputs: their dims, and which is the batch. */
 bool import_inputs(Import *im);
 bool import_initializers(Import *im, Names *names, const Onnx__GraphProto *g);

@@ -6,6 +6,7 @@
 #include "frontend/name.h"
 #include "frontend/onnx/import.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 typedef struct {
@@ -39,7 +40,55 @@ static bool defined(GraphInput *q, const char *name, int64_t *out)
         return false;
     Val v = define_value(q->im->e, d);
     *out = v.kind == VAL_INT ? v.i : -1;
+    if (*out < 0 && v.kind != VAL_ERROR)
+        diag_report(q->im->e->cx, DIAG_E0335, 0, "-D %s=%s: a dim is a whole number, at least 0",
+                    onnx_escape(q->im->a, name), d->value);
     return true;
+}
+
+/* What the array at hand has on an axis of the input; an array may lack the first, of examples. */
+static bool given_dim(const GraphInput *q, uint32_t axis, int64_t *out)
+{
+    const Onnx__TensorShapeProto *s = q->info->type->tensor_type->shape;
+    uint32_t rank = (uint32_t)s->n_dim, own = q->given.rank;
+    if (!q->has_given || (own != rank && own + 1 != rank) || axis + own < rank)
+        return false;
+    *out = q->given.dim[axis + own - rank];
+    return true;
+}
+
+static const NamedDim *find_dim(const Import *im, const char *name)
+{
+    for (uint32_t i = 0; i < im->dims.n; i++)
+        if (!strcmp(im->dims.at[i].name, name))
+            return &im->dims.at[i];
+    return NULL;
+}
+
+static void report_open_dim(GraphInput *q, const char *name)
+{
+    Import *im = q->im;
+    const FrontendOptions *o = im->e->options;
+    const char *names[64], *near;
+    uint32_t n = 0;
+    for (; n < o->n_defines && n < 64; n++)
+        names[n] = o->defines[n].name;
+    near = diag_nearest(name, names, n);
+    uint32_t r = diag_report(im->e->cx, DIAG_E0722, onnx_loc(im->file),
+                             "the dim `%s` of the input `%s` is not known",
+                             onnx_escape(im->a, name), onnx_escape(im->a, q->name));
+    if (q->has_given)
+        diag_add(im->e->cx, r, DIAG_NOTE, 0, "the input has %zu axes, the array for it %u",
+                 q->info->type->tensor_type->shape->n_dim, q->given.rank);
+    if (near)
+        diag_add(im->e->cx, r, DIAG_HELP, 0, "no dim is called `%s`; did you mean -D %s?",
+                 onnx_escape(im->a, near), onnx_escape(im->a, name));
+    else
+        diag_add(im->e->cx, r, DIAG_HELP, 0, "give it on the command line: -D %s=128%s",
+                 onnx_escape(im->a, name),
+                 o->known && !im->e->main ? arena_printf(im->a, ", or the array: -i %s=FILE",
+                                                         onnx_escape(im->a, q->name))
+                                          : "");
 }
 
 static bool is_batch(GraphInput *q, const char *name, uint32_t axis)
@@ -60,9 +109,11 @@ static bool input_dim(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d,
         return true;
     }
     const char *name = dim_name(q, d, axis);
-    bool has_array = q->has_given && axis < q->given.rank;
-    int64_t n = has_array ? q->given.dim[axis] : -1;
-    bool known = defined(q, name, &n) || has_array;
+    const NamedDim *learnt = find_dim(im, name);
+    int64_t n = learnt ? learnt->n : -1;
+    bool has_array = given_dim(q, axis, &n) || learnt, known = defined(q, name, &n) || has_array;
+    if (im->e->cx->errors)
+        return false;
     if (known && n == 0) { /* no examples: nothing to take one at a time */
         *out = dim_of(0);
         return true;
@@ -78,12 +129,8 @@ static bool input_dim(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d,
         *out = im->static_batch ? dim_of(most) : (Dim){ most, 1 };
         return true;
     }
-    if (!known || n < 0) {
-        uint32_t r = diag_report(im->e->cx, DIAG_E0722, onnx_loc(im->file),
-                                 "the dim `%s` of the input `%s` is not known",
-                                 onnx_escape(im->a, name), onnx_escape(im->a, q->name));
-        diag_add(im->e->cx, r, DIAG_HELP, 0, "give it on the command line: -D %s=128",
-                 onnx_escape(im->a, name));
+    if (!known) {
+        report_open_dim(q, name);
         return false;
     }
     *out = dim_of(n);
@@ -141,12 +188,51 @@ static bool fixed_input(GraphInput *q, OnnxValue *v)
     return true;
 }
 
-static bool import_input(Import *im, uint32_t number)
+/* The arrays at hand are for the inputs of the program, and so not for a layer's. */
+static GraphInput graph_input_of(Import *im, uint32_t number)
 {
     GraphInput q = { .im = im, .info = im->model->graph->input[number] };
-    q.name = q.info->name ? q.info->name : "";
     const FrontendOptions *o = im->e->options;
-    q.has_given = o->known && o->known(o->user, q.name, &q.given);
+    q.name = q.info->name ? q.info->name : "";
+    q.has_given = o->known && !im->e->main && o->known(o->user, q.name, &q.given);
+    return q;
+}
+
+/* Dims of one name are one dim. False: two arrays have it otherwise, which is reported. */
+static bool learn_dims(Import *im, uint32_t number)
+{
+    GraphInput q = graph_input_of(im, number);
+    const Onnx__TypeProto *t = q.info->type;
+    bool tensor = t && t->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && t->tensor_type;
+    const Onnx__TensorShapeProto *s = tensor ? t->tensor_type->shape : NULL;
+    if (im->e->cx->errors)
+        return false;
+    for (uint32_t i = 0; s && i < s->n_dim; i++) {
+        NamedDim d = { .input = q.name };
+        if (s->dim[i]->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM ||
+            !*s->dim[i]->dim_param || !given_dim(&q, i, &d.n))
+            continue;
+        d.name = s->dim[i]->dim_param;
+        const NamedDim *same = find_dim(im, d.name);
+        if (!same)
+            vec_push(im->a, &im->dims, d);
+        else if (same->n != d.n) {
+            diag_report(im->e->cx, DIAG_E0604, onnx_loc(im->file),
+                        "the dim `%s` is %" PRId64 " in the array for `%s`, and %" PRId64
+                        " in the one for `%s`",
+                        onnx_escape(im->a, d.name), same->n, onnx_escape(im->a, same->input), d.n,
+                        onnx_escape(im->a, d.input));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool import_input(Import *im, uint32_t number)
+{
+    GraphInput q = graph_input_of(im, number);
+    if (im->e->cx->errors)
+        return false;
     if (names_find(im, im->names, q.name)) {
         diag_report(im->e->cx, DIAG_E0721, onnx_loc(im->file), "the input `%s` is declared twice",
                     onnx_escape(im->a, q.name));
@@ -184,12 +270,31 @@ static Names *initializer_names(Import *im)
     return names;
 }
 
+/* Whether what was given by name is all there. */
+static bool check_names(Import *im, Names *initializers)
+{
+    const Onnx__GraphProto *g = im->model->graph;
+    const FrontendOptions *o = im->e->options;
+    const char **names = arena_new_array(im->a, const char *, g->n_input + 1);
+    uint32_t n = 0;
+    for (size_t i = 0; i < g->n_input; i++)
+        if (g->input[i]->name && !names_find(im, initializers, g->input[i]->name))
+            names[n++] = g->input[i]->name;
+    return !o->inputs || im->e->main || o->inputs(o->user, names, n);
+}
+
 bool import_inputs(Import *im)
 {
     const Onnx__GraphProto *g = im->model->graph;
     Names *initializers = initializer_names(im);
     if (!im->static_batch)
         im->batch = NULL;
+    im->dims.n = 0;
+    if (!check_names(im, initializers))
+        return false;
+    for (uint32_t i = 0; i < g->n_input; i++)
+        if (!names_find(im, initializers, g->input[i]->name) && !learn_dims(im, i))
+            return false;
     for (uint32_t i = 0; i < g->n_input; i++)
         if (!names_find(im, initializers, g->input[i]->name) && !import_input(im, i))
             return false;

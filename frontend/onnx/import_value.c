@@ -320,3 +320,26 @@ const char *value_expression(OnnxNode *q, OnnxValue *v, bool as_state)
         vec_push(im->a, &q->needs, v->line);
     return v->ident;
 }
+
+/* ---- A place in the graph ---- */
+
+void import_nowhere(Import *im)
+{
+    const Onnx__GraphProto *g = im->model->graph;
+    size_t n = 0, room = 1;
+    for (size_t i = 0; i < g->n_node; i++)
+        room += 1 + g->node[i]->n_output;
+    const char **names = arena_new_array(im->a, const char *, room);
+    for (size_t i = 0; i < g->n_node; i++) {
+        if (g->node[i]->name)
+            names[n++] = g->node[i]->name;
+        for (size_t k = 0; k < g->node[i]->n_output; k++)
+            names[n++] = g->node[i]->output[k];
+    }
+    const char *near = diag_nearest(im->until, names, n);
+    uint32_t d = diag_report(im->e->cx, DIAG_E0401, im->until_loc,
+                             "there is no value or node `%s` in %s", onnx_escape(im->a, im->until),
+                             im->path);
+    if (near)
+        diag_add(im->e->cx, d, DIAG_HELP, 0, "did you mean `%s`?", onnx_escape(im->a, near));
+}

@@ -71,6 +71,8 @@ static void test_model_checks(void **state)
 {
     (void)state;
     Bytes b = { 0 }, inner = { 0 };
+    refused(&b, DIAG_E0702, "the file is empty");
+    b_text(&b, 2, "a producer");
     refused(&b, DIAG_E0703, "the model does not say its IR version");
     b_int(&b, 1, 0);
     refused(&b, DIAG_E0703, "the model does not say its IR version");
@@ -95,6 +97,14 @@ static void test_no_onnx_file(void **state)
     (void)state;
     Bytes b = { 0 };
     b_raw(&b, "version https://git-lfs.github.com/spec/v1\n", 43);
+    refused(&b, DIAG_E0702,
+            "this is no ONNX file: it is a Git LFS pointer: the model itself is not "
+            "here yet (`git lfs pull`)");
+    b_raw(&b, "a page of text,\tsay\n", 20);
+    refused(&b, DIAG_E0702, "this is no ONNX file: it is text");
+    b_raw(&b, "\x93NUMPY\x01", 7);
+    refused(&b, DIAG_E0702, "this is no ONNX file: it is an array (.npy)");
+    b_raw(&b, "\x0b\x00", 2);
     refused(&b, DIAG_E0702, "byte 0, in ModelProto: a field of a kind that ONNX does not use");
     b_int(&b, 1, 8);
     b_tag(&b, 7, 2);
@@ -667,7 +677,7 @@ static void test_tensor_file(void **state)
     write_file("empty.pb", "", 0);
     in_folder(full, "empty.pb");
     assert_false(onnx_read_tensor_file(cx, full, &out));
-    check_diag(cx, DIAG_E0704, "the tensor does not say the type of its elements");
+    check_diag(cx, DIAG_E0702, "the file is empty");
     compiler_free(cx);
 }
 

@@ -54,9 +54,9 @@ expect 4 'E0490.*without eval' "$DLRUN" eval small.so -i x=x.npy
 expect 4 'E0490.*without step' "$DLRUN" train small.so -i x=x.npy
 expect 3 'E060' "$DLRUN" infer nosuch.so -i x.npy
 echo 'not a library' >text.so
-expect 4 'E0490.*no library' "$DLRUN" infer text.so -i x.npy
+expect 3 'E0603.*no library' "$DLRUN" infer text.so -i x.npy
 head -c 3000 line.so >short.so
-expect 4 'E0490.*no library' "$DLRUN" infer short.so -i x.npy
+expect 3 'E0603.*no library' "$DLRUN" infer short.so -i x.npy
 echo 'int lenet_library[10];' >other.c && cc -shared -fPIC other.c -o other.so || fail "cc"
 expect 4 'E0490.*another version' "$DLRUN" infer other.so -i x.npy
 

@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# What a person meets who gives the commands for ONNX files something wrong: one clear line, the
+# exit code, and a proposal where a name is near.
+. "$(dirname "$(readlink -f "$0")")/../tools/train_lib.sh"
+export DLCC_CACHE=$T/cache
+# one CODE TEXT COMMAND...: as expect, and the error is a single one.
+one() {
+    expect "$@"
+    [ "$(grep -cE '^(error|dlcc:|dlrun:)' out)" -le 2 ] && [ "$(grep -c '^error\[' out)" -le 1 ] || fail "said more than once: $*"
+}
+# npy SHAPE COUNT: f32 zeros.
+npy() {
+    printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': ($1), }"
+    head -c $((4 * $2)) /dev/zero
+}
+
+# hidden [batch, seq, 2] = tokens [batch, seq, 2] * mask [batch, seq, 1], the node called `scaled`.
+base64 -d >seq.onnx <<'END'
+CAg6mAEKIwoGdG9rZW5zCgRtYXNrEgZoaWRkZW4aBnNjYWxlZCIDTXVsEgFnWiQKBnRva2VucxIaChgIARIUCgcSBWJhdGNoCgUSA3NlcQoCCAJa
+IgoEbWFzaxIaChgIARIUCgcSBWJhdGNoCgUSA3NlcQoCCAFiJAoGaGlkZGVuEhoKGAgBEhQKBxIFYmF0Y2gKBRIDc2VxCgIIAkIECgAQEQ==
+END
+npy '2, 5, 2' 20 >tokens.npy
+npy '2, 5, 1' 10 >mask.npy
+npy '2, 6, 1' 12 >longer.npy
+npy '3, 5, 1' 15 >more.npy
+npy '5, 2' 10 >one.npy
+npy '10,' 10 >flat.npy
+infer() { "$DLRUN" infer seq.onnx "$@"; }
+
+# Inputs and dims. What one array tells goes for all inputs with a dim of that name.
+expect 0 '^hidden \[2, 5, 2\]' infer -i tokens=tokens.npy -i mask=mask.npy
+expect 0 '^hidden \[1, 5, 2\]' infer -i tokens=one.npy --random
+expect 0 '^hidden \[2, 5, 2\]' infer -i mask=mask.npy --random
+one 2 'has no input .tokns.; did you mean .tokens.' infer -i tokns=tokens.npy -i mask=mask.npy
+one 2 'has no input .colour.; there is .tokens., .mask.' infer -i colour=tokens.npy
+one 2 'needs the input .mask.: -i mask=FILE' infer -i tokens=tokens.npy
+one 2 '.tokens. is given twice' infer -i tokens=tokens.npy -i tokens=mask.npy
+one 3 'E0604.*.seq. is 5 in the array for .tokens., and 6 in the one for .mask.' infer -i tokens=tokens.npy -i mask=longer.npy
+one 3 'E0604.*.batch. is 2 in the array for .tokens., and 3 in the one for .mask.' infer -i tokens=tokens.npy -i mask=more.npy
+one 3 'E0604.*mask.npy is f32\[2, 5, 1\], but the input .tokens. is f32\[B, 5, 2\]' infer -i tokens=mask.npy -i mask=mask.npy
+one 1 'E0722.*.seq. of the input .tokens.' infer -i tokens=flat.npy --random
+grep -q 'the input has 3 axes, the array for it 1' out || fail "the axes are not said"
+one 1 'E0722.*.seq. of the input .tokens.' infer --random
+grep -q -- 'help: .*-D seq=128, or the array: -i tokens=FILE' out || fail "no help"
+one 1 'E0722' infer --random -D sec=4
+grep -q 'no dim is called .sec.; did you mean -D seq' out || fail "no proposal"
+one 2 'E0422.*-D seqq.*did you mean .seq.' infer --random -D seq=4 -D seqq=4
+one 2 'E0422.*-D seq is given twice: 4 and 5' infer --random -D seq=4 -D seq=5
+one 1 'E0335.*-D seq=-3: a dim is a whole number' infer --random -D seq=-3
+one 1 'E0401.*no name .abc.' infer --random -D seq=abc
+one 2 'define takes NAME=VALUE, not .seq.' infer --random -D seq
+one 3 'E0604.*tokens.npy is f32\[2, 5, 2\], but the input .tokens. is f32\[B, 9, 2\]' infer -D seq=9 -i tokens=tokens.npy -i mask=mask.npy
+
+# Files of inputs.
+mkdir folder folder.npy folder.onnx
+echo text >text.pb
+: >empty.pb
+echo text >text.npy
+"$DLCC" seq.onnx -D seq=5 -q -o seq.so || fail "no seq.so"
+one 3 'E0601.*nosuch.npy' infer -i tokens=nosuch.npy -i mask=mask.npy
+one 3 'folder.npy' infer -i tokens=folder.npy -i mask=mask.npy
+one 2 'what is folder\?' infer -i tokens=folder -D seq=5 -i mask=mask.npy
+one 3 'text.pb|it is text' infer -i tokens=text.pb -i mask=mask.npy
+one 3 'the file is empty' infer -i tokens=empty.pb -i mask=mask.npy
+one 3 'E0603.*text.npy' infer -i tokens=text.npy -i mask=mask.npy
+infer -i tokens=tokens.npy -i mask=mask.npy -o got.npz || fail "no got.npz"
+one 2 'got.npz has no array .tokens.' infer -i got.npz
+# An array that has a name is taken before an archive.
+one 2 'got.npz has no array .mask.' infer -i got.npz -i tokens=tokens.npy
+
+# Where to.
+one 2 'what is y.txt to be' infer -i tokens=tokens.npy -i mask=mask.npy -o y.txt
+one 3 'cannot write|No such file' infer -i tokens=tokens.npy -i mask=mask.npy -o nowhere/y.npy
+one 3 'cannot write nowhere/seq.so: No such' "$DLCC" seq.onnx -D seq=5 -o nowhere/seq.so
+one 3 'cannot write nowhere/seq.dl: No such' "$DLCC" import seq.onnx -D seq=5 -o nowhere/seq.dl
+one 2 'import writes a .dl' "$DLCC" import seq.onnx -o folder
+if [ -w /dev/full ]; then
+    "$DLRUN" infer seq.onnx -i tokens=tokens.npy -i mask=mask.npy >/dev/full 2>out
+    [ $? = 3 ] && grep -q 'cannot write the output' out || fail "a full disk"
+fi
+
+# What is no model.
+: >empty.onnx
+echo 'version https://git-lfs.github.com/spec/v1' >pointer.onnx
+cp seq.so elf.onnx
+cp got.npz zip.onnx
+cp tokens.npy array.onnx
+head -c 60 seq.onnx >short.onnx
+cp seq.onnx model.so
+one 3 'the file is empty' "$DLCC" check empty.onnx
+one 3 'no ONNX file: it is a Git LFS pointer' "$DLCC" check pointer.onnx
+one 3 'no ONNX file: it is a program or a library' "$DLRUN" infer elf.onnx --random
+one 3 'no ONNX file: it is a zip archive' "$DLRUN" bench zip.onnx
+one 3 'no ONNX file: it is an array' "$DLCC" array.onnx -o a.so
+one 3 'E0702.*goes past the end' "$DLCC" inspect short.onnx
+one 3 'it is a folder' "$DLCC" check folder.onnx
+one 3 'E0701.*nosuch.onnx' "$DLRUN" gradcheck nosuch.onnx
+one 3 'E0603.*no library of a model' "$DLRUN" infer model.so --random
+
+# Names of entries, derivatives and places.
+one 2 'no export .forwards.; did you mean .forward.' infer -D seq=5 --random --entries forwards
+one 2 'no export .logits.; there is .forward.' infer -D seq=5 --random --entries logits
+one 2 'no entry .logits. to build; there are: forward' "$DLCC" seq.onnx -D seq=5 --entries logits -o a.so
+one 2 'a derivative is vjp:RESULT:INPUT' "$DLCC" seq.onnx -D seq=5 --entries vjp:hidden -o a.so
+one 1 'E0506.*output .hiden.; did you mean .hidden.' "$DLCC" seq.onnx -D seq=5 --entries vjp:hiden:mask -o a.so
+one 1 'E0506.*parameter .task.*did you mean .mask.' "$DLCC" seq.onnx -D seq=5 --entries vjp:hidden:task -o a.so
+expect 0 '^d_mask' infer --entries vjp:hidden:mask -i tokens=tokens.npy -i mask=mask.npy -i d_hidden=tokens.npy
+cat >cut.dl <<'END'
+import "seq.onnx" as Seq
+model Cut {
+  layer body = Seq(until="scald")
+  export fn f(x: f32[B, 5, 2], m: f32[B, 5, 1]) -> f32[B, 5, 2] { body(x, m) }
+}
+END
+one 1 'E0401.*no value or node .scald. in seq.onnx' "$DLCC" check cut.dl -D seq=5
+grep -q 'cut.dl:3:26' out && grep -q 'did you mean .scaled.' out || fail "no place, or no proposal"
+# A layer of the file without a cut needs no parentheses; the arrays are the program's, not its.
+sed -i 's/(until="scald")//' cut.dl
+expect 0 '^f \[2, 5, 2\]' "$DLRUN" infer cut.dl -D seq=5 -i x=tokens.npy -i m=mask.npy
+expect 0 '^hidden' "$DLRUN" infer seq.so --random
+echo ok
