@@ -8,10 +8,11 @@
  *     exp(x - max(x)) / sum(exp(x - max(x)))            softmax(x)
  *     log(softmax(x))                                   log_softmax(x), which rounds less
  *     (x - max(x)) - log(sum(exp(x - max(x))))          log_softmax(x)
+ *     x / sqrt(e), one e for many x                     x rsqrt(e): the derivative is products
  *
- * Norms, attention and rotary embedding need nothing here: no operation of the graph says them
- * whole, so that their steps, whoever wrote them, are the same nodes already, and fusion makes
- * kernels of those. */
+ * Norms beyond that, attention and rotary embedding need nothing here: no operation of the graph
+ * says them whole, so that their steps, whoever wrote them, are the same nodes already, and fusion
+ * makes kernels of those. */
 #include "passes/pass.h"
 #include "passes/raise.h"
 
@@ -62,13 +63,38 @@ static NodeId emit_row(Graph *g, Op op, NodeId x, int64_t axis)
     return graph_emit(g, op, &x, 1, &a, 1);
 }
 
+/* d = sqrt(e), perhaps repeated, as rsqrt(e) in the same places. */
+static NodeId inverse_root(Graph *g, NodeId d)
+{
+    if (is(g, d, OP_sqrt))
+        return b_unary(g, OP_rsqrt, graph_operand(g, d, 0));
+    NodeId inner = inverse_root(g, graph_operand(g, d, 0));
+    const Node *n = graph_node(g, d);
+    const AttrList *l = &g->unit->attrs.at[n->attrs];
+    return graph_emit(g, (Op)n->op, &inner, 1, l->at, l->n);
+}
+
+/* 1 / sqrt(e), and x / sqrt(e) where one root divides many elements. */
+static NodeId raise_quotient(Graph *g, NodeId id)
+{
+    NodeId x = graph_operand(g, id, 0), d = graph_operand(g, id, 1), root = d;
+    double v;
+    bool repeated = false, one = b_is_splat(g, x, &v) && v == 1;
+    for (; is(g, root, OP_broadcast) || is(g, root, OP_reshape); root = graph_operand(g, root, 0))
+        repeated |= is(g, root, OP_broadcast);
+    if (!is(g, root, OP_sqrt) || !(one || repeated) || b_is_splat(g, root, &v))
+        return NODE_NONE;
+    NodeId r = inverse_root(g, d);
+    return one ? r : b_mul(g, x, r);
+}
+
 static NodeId raise_div(Graph *g, NodeId id)
 {
     int64_t axis;
     NodeId e = graph_operand(g, id, 0);
     if (!is(g, e, OP_exp) ||
         row_reduction(g, graph_operand(g, id, 1), OP_reduce_sum, &axis) != e)
-        return NODE_NONE;
+        return raise_quotient(g, id);
     NodeId x = lowered(g, graph_operand(g, e, 0), axis);
     return x == NODE_NONE ? x : emit_row(g, OP_softmax, x, axis);
 }
