@@ -104,7 +104,9 @@ static bool has_missing_input(OnnxNode *q)
 
 static bool import_node(Import *im, const Onnx__NodeProto *proto)
 {
-    OnnxNode q = { .im = im, .proto = proto, .scope = im->names, .narrow = DT_COUNT };
+    NodeReads reads = { 0 };
+    OnnxNode q = { .im = im, .proto = proto, .reads = &reads, .scope = im->names,
+                   .narrow = DT_COUNT };
     bool ok = false;
     if (++im->n_nodes > ONNX_MAX_NODES) {
         if (im->n_nodes == ONNX_MAX_NODES + 1)
@@ -133,6 +135,8 @@ static bool import_node(Import *im, const Onnx__NodeProto *proto)
         ok = import_template(&q, q.row->text);
     else
         ok = q.row->map(&q);
+    if (ok && !q.failed && !f && !im->again)
+        ok = import_check_reads(&q);
     if (!ok || q.failed)
         leave_missing(&q);
     bool at_name = im->until && !im->names->function && proto->name &&

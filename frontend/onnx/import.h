@@ -12,7 +12,7 @@
  *   import.c        the walk over the graph       import_value.c  values and their text
  *   import_node.c   one node: row, attributes     import_known.c  elements known at compile time
  *   import_text.c   templates, and the model      import_sizes.c  and what follows from the batch
- *   import_rows.c   rows in another order
+ *   import_rows.c   rows in another order         import_reads.c  what a mapping left unread
  *   ops.def, map_*.c  the operators */
 #ifndef DLCC_FRONTEND_ONNX_IMPORT_H
 #define DLCC_FRONTEND_ONNX_IMPORT_H
@@ -233,10 +233,17 @@ struct Import {
     bool stopped;              /* the value or node `until` is reached */
 };
 
+/* What a mapping has looked at. What is given and not looked at would be ignored. */
+typedef struct {
+    uint64_t attributes, inputs; /* one bit each; what lies beyond counts as seen */
+    const char *mistyped;        /* an attribute that was read as what it is not, or NULL */
+} NodeReads;
+
 struct OnnxNode {
     Import *im;
     const Onnx__NodeProto *proto;
     const OnnxRow *row;
+    NodeReads *reads;
     Names *scope;         /* of the body it stands in */
     Dtype narrow;         /* the 16-bit float its inputs had, when the row is wide; else DT_COUNT */
     VEC(uint32_t) needs;  /* lines its expressions may read */
@@ -267,6 +274,9 @@ void import_constant(Import *im, OnnxValue *v);
 Dtype import_dtype(const Import *im, Dtype t);
 NodeId import_data(Import *im, Dtype t, const Shape *s, const void *elements); /* a constant */
 bool import_template(OnnxNode *q, const char *text);
+/* Refuses a node of which something was given that its mapping did not look at, unless it is known
+ * to have no effect; or an attribute of the wrong type. */
+bool import_check_reads(OnnxNode *q);
 bool import_nodes(Import *im, Names *names, Onnx__NodeProto *const *nodes, size_t n);
 const Onnx__AttributeProto *node_attr(const OnnxNode *q, const char *name);
 const char *node_title(OnnxNode *q); /* "node `conv1` (Conv)" */

@@ -35,6 +35,7 @@ bool node_wants(OnnxNode *q, uint32_t i)
 
 OnnxValue *node_value(OnnxNode *q, uint32_t i)
 {
+    q->reads->inputs |= i < 64 ? UINT64_C(1) << i : 0;
     if (!node_has(q, i)) {
         node_wrong(q, "input %u is missing", i);
         return NULL;
@@ -223,6 +224,9 @@ static const Onnx__AttributeProto *find_attr(Onnx__AttributeProto *const *at, si
 const Onnx__AttributeProto *node_attr(const OnnxNode *q, const char *name)
 {
     const Onnx__AttributeProto *a = find_attr(q->proto->attribute, q->proto->n_attribute, name);
+    for (size_t i = 0; a && i < q->proto->n_attribute && i < 64; i++)
+        if (q->proto->attribute[i] == a)
+            q->reads->attributes |= UINT64_C(1) << i;
     if (!a || !a->ref_attr_name || !*a->ref_attr_name)
         return a;
     const Names *n = q->im->names;
@@ -242,27 +246,46 @@ bool attribute_has(const OnnxNode *q, const char *name)
     return node_attr(q, name) != NULL;
 }
 
-int64_t attribute_int(const OnnxNode *q, const char *name, int64_t otherwise)
+typedef Onnx__AttributeProto__AttributeType AttributeType;
+
+/* The attribute, if it is of this type; the oldest files do not say the type. */
+static const Onnx__AttributeProto *typed_attr(const OnnxNode *q, const char *name,
+                                              AttributeType type)
 {
     const Onnx__AttributeProto *a = node_attr(q, name);
+    if (!a || a->type == type || a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__UNDEFINED)
+        return a;
+    q->reads->mistyped = name;
+    return NULL;
+}
+
+int64_t attribute_int(const OnnxNode *q, const char *name, int64_t otherwise)
+{
+    const Onnx__AttributeProto *a =
+        typed_attr(q, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
     return a ? a->i : otherwise;
 }
 
 double attribute_float(const OnnxNode *q, const char *name, double otherwise)
 {
     const Onnx__AttributeProto *a = node_attr(q, name);
+    if (a && a->type == ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT)
+        return (double)a->i;
+    a = typed_attr(q, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
     return a ? (double)a->f : otherwise;
 }
 
 const char *attribute_string(OnnxNode *q, const char *name, const char *otherwise)
 {
-    const Onnx__AttributeProto *a = node_attr(q, name);
+    const Onnx__AttributeProto *a =
+        typed_attr(q, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
     return a ? arena_strndup(q->im->a, (const char *)a->s.data, a->s.len) : otherwise;
 }
 
 bool attribute_ints(OnnxNode *q, const char *name, Ints *out)
 {
-    const Onnx__AttributeProto *a = node_attr(q, name);
+    const Onnx__AttributeProto *a =
+        typed_attr(q, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
     *out = (Ints){ 0 };
     if (!a)
         return false;
@@ -274,7 +297,8 @@ bool attribute_ints(OnnxNode *q, const char *name, Ints *out)
 
 bool attribute_floats(OnnxNode *q, const char *name, uint32_t *out_n, const double **out_at)
 {
-    const Onnx__AttributeProto *a = node_attr(q, name);
+    const Onnx__AttributeProto *a =
+        typed_attr(q, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS);
     *out_n = 0;
     if (!a)
         return false;
@@ -288,7 +312,8 @@ bool attribute_floats(OnnxNode *q, const char *name, uint32_t *out_n, const doub
 
 bool attribute_strings(OnnxNode *q, const char *name, uint32_t *out_n, const char *const **out_at)
 {
-    const Onnx__AttributeProto *a = node_attr(q, name);
+    const Onnx__AttributeProto *a =
+        typed_attr(q, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS);
     *out_n = 0;
     if (!a)
         return false;
@@ -302,7 +327,8 @@ bool attribute_strings(OnnxNode *q, const char *name, uint32_t *out_n, const cha
 
 const Onnx__TensorProto *attribute_tensor(const OnnxNode *q, const char *name)
 {
-    const Onnx__AttributeProto *a = node_attr(q, name);
+    const Onnx__AttributeProto *a =
+        typed_attr(q, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__TENSOR);
     return a ? a->t : NULL;
 }
 

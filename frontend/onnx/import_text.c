@@ -276,13 +276,15 @@ Dtype tmp_dtype(OnnxNode *q, const char *ident)
 bool node_let_counted(OnnxNode *q, uint32_t output, const char *ident, uint32_t axis,
                       const char *count)
 {
-    double known;
     if (!node_wants(q, output))
         return true;
-    if (b_is_splat(q->im->g, tmp_node(q, count), &known))
-        return node_let(q, output, "part(%s, %u, 0, %lld)", ident, axis, (long long)known);
+    const int64_t *known = import_evaluate(q->im, tmp_node(q, count));
+    if (known && tmp_dtype(q, count) == DT_I64)
+        return node_let(q, output, "part(%s, %u, 0, %lld)", ident, axis, (long long)*known);
     if (!node_let(q, output, "%s", ident))
         return false;
+    if (!tmp_shape(q, ident)->dim[axis].n) /* nothing can count */
+        return true;
     OnnxValue *v = names_find(q->im, q->im->names, q->proto->output[output]);
     v->count = count;
     v->axis = axis;
@@ -437,7 +439,8 @@ static void put_signature(Import *im, Text *t, const char *const *names)
 const char *import_model_text(Import *im)
 {
     Text t = { 0 };
-    OnnxNode q = { .im = im, .narrow = DT_COUNT };
+    NodeReads reads = { 0 };
+    OnnxNode q = { .im = im, .reads = &reads, .narrow = DT_COUNT };
     const char **names = arena_new_array(im->a, const char *, im->outputs.n + 1);
     const char **results = arena_new_array(im->a, const char *, im->outputs.n + 1);
     for (uint32_t i = 0; i < im->outputs.n; i++) {

@@ -17,6 +17,8 @@
 bool onnx_reshape_to(OnnxNode *q, uint32_t output, const char *x, const Shape *to);
 /* Input 0 so as output 0, where rows may have to change places: see import_rows.c. */
 bool onnx_reshape_rows(OnnxNode *q, const Shape *to);
+/* Input 1 beside input 0 in arithmetic, as the opset broadcasts it; NULL: as for node_arg. */
+const char *onnx_operand(OnnxNode *q);
 /* x cut along axes: x[a..b, :]. */
 const char *onnx_slice(OnnxNode *q, const char *x, const Shape *s, uint32_t axis, int64_t begin,
                        int64_t end);

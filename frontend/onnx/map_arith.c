@@ -1,12 +1,13 @@
 /* map_arith.c: arithmetic whose form follows from dtypes or from the number of inputs. */
 #include "frontend/onnx/map.h"
 
+#include <float.h>
 #include <string.h>
 
 /* Integers divide toward zero; the language's `/` is of floats. */
 bool map_div(OnnxNode *q)
 {
-    const char *a = node_arg(q, 0), *b = node_arg(q, 1);
+    const char *a = node_arg(q, 0), *b = onnx_operand(q);
     if (!a || !b)
         return false;
     return dtype_is_float(node_dtype(q, 0)) ? node_let(q, 0, "%s/%s", a, b)
@@ -23,7 +24,7 @@ bool map_mod(OnnxNode *q)
 /* Pow: the result has the dtype of the base. */
 bool map_pow(OnnxNode *q)
 {
-    const char *a = node_arg(q, 0), *b = node_arg(q, 1);
+    const char *a = node_arg(q, 0), *b = onnx_operand(q);
     if (!a || !b)
         return false;
     Dtype base = node_dtype(q, 0), power = node_dtype(q, 1);
@@ -88,11 +89,8 @@ bool map_cast(OnnxNode *q)
     Dtype to;
     int64_t type = attribute_int(q, "to", 0);
     const char *x = node_arg(q, 0);
-    const char *name = attribute_string(q, "to", "");
     if (!x)
         return false;
-    if (*name) /* before opset 6: the name of the type */
-        return node_unsupported(q, "a cast to a type by its name");
     if (!onnx_dtype((int32_t)type, &to))
         return node_unsupported(q, "a cast to %s", onnx_type_name(q->im->a, (int32_t)type));
     return node_let(q, 0, "%s(%s)", dtype_name(to), x);
@@ -126,16 +124,21 @@ bool map_is_inf(OnnxNode *q)
     return node_let(q, 0, "is_inf(%s) and %s %s 0", x, x, negative ? "<" : ">");
 }
 
+/* A bound of Clip; "" for none. One that is left out is the largest number from opset 6 to 10. */
+static const char *bound(OnnxNode *q, const char *name, uint32_t input, double otherwise)
+{
+    if (node_version(q) >= 11)
+        return node_has(q, input) ? node_arg(q, input) : "";
+    return attribute_has(q, name) || node_version(q) >= 6
+               ? text_float(q, attribute_float(q, name, otherwise))
+               : "";
+}
+
 /* Clip: bounds are attributes before opset 11, optional inputs since; min > max gives max. */
 bool map_clip(OnnxNode *q)
 {
     const char *text = node_arg(q, 0);
-    const char *low = attribute_has(q, "min") ? text_float(q, attribute_float(q, "min", 0))
-                      : node_has(q, 1)        ? node_arg(q, 1)
-                                              : "";
-    const char *high = attribute_has(q, "max") ? text_float(q, attribute_float(q, "max", 0))
-                       : node_has(q, 2)        ? node_arg(q, 2)
-                                               : "";
+    const char *low = bound(q, "min", 1, -FLT_MAX), *high = bound(q, "max", 2, FLT_MAX);
     if (!text || !low || !high)
         return false;
     if (*low)
@@ -152,17 +155,20 @@ bool map_gelu(OnnxNode *q)
     return x && node_let(q, 0, fast ? "gelu_tanh(%s)" : "gelu(%s)", x);
 }
 
-/* PRelu before opset 7: one slope, or one for each channel. */
-bool map_prelu(OnnxNode *q)
+/* Shrink of integers: its attributes are fractions. */
+bool map_shrink(OnnxNode *q)
 {
-    const char *x = node_arg(q, 0), *slope = node_arg(q, 1);
-    const Shape *s = node_shape(q, 0), *w = node_shape(q, 1);
-    if (!x || !slope)
+    const char *x = node_arg(q, 0);
+    const char *lambda = text_float(q, attribute_float(q, "lambd", 0.5));
+    const char *bias = text_float(q, attribute_float(q, "bias", 0));
+    if (!x)
         return false;
-    Shape to = { .rank = s->rank < 2 ? 1 : s->rank - 1 };
-    for (uint32_t d = 0; d < to.rank; d++)
-        to.dim[d] = d ? dim_of(1) : w->dim[0];
-    if (w->rank == 1 && w->dim[0].n > 1)
-        slope = text_printf(q, "reshape(%s, %s)", slope, text_dims(q, &to));
-    return node_let(q, 0, "select(%s < 0, %s*%s, %s)", x, slope, x, x);
+    bool whole = !dtype_is_float(node_dtype(q, 0));
+    if (whole && !(x = node_tmp(q, "wide", "f64(%s)", x)))
+        return false;
+    const char *text =
+        text_printf(q, "select(%s < -(%s), %s + (%s), select(%s > (%s), %s - (%s), 0))", x, lambda,
+                    x, bias, x, lambda, x, bias);
+    return whole ? node_let(q, 0, "%s(%s)", dtype_name(node_dtype(q, 0)), text)
+                 : node_let(q, 0, "%s", text);
 }

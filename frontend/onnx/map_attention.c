@@ -109,9 +109,13 @@ bool map_attention(OnnxNode *q)
 bool map_rotary(OnnxNode *q)
 {
     const char *x = node_arg(q, 0), *cosine = node_arg(q, 1), *sine = node_arg(q, 2);
-    const Shape *s = node_shape(q, 0);
+    const Shape *s = node_shape(q, 0), *table = node_shape(q, 1);
+    int64_t turned = attribute_int(q, "rotary_embedding_dim", 0); /* as the tables' width says */
     if (!x || !cosine || !sine)
         return false;
+    if (turned && (!table->rank || turned != 2 * table->dim[table->rank - 1].n))
+        return node_wrong(q, "rotary_embedding_dim is %lld, the tables are %s", (long long)turned,
+                          shape_text(q->im->a, table));
     if (node_has(q, 3)) {
         const char *at = node_arg(q, 3);
         if (!at)

@@ -209,6 +209,15 @@ bool map_average_pool(OnnxNode *q)
                     attribute_int(q, "count_include_pad", 0) ? "true" : "false");
 }
 
+/* The p of a norm: before opset 2 any number, a whole one since. NULL: reported. */
+static const char *norm_text(OnnxNode *q)
+{
+    double p = node_version(q) < 2 ? attribute_float(q, "p", 2) : (double)attribute_int(q, "p", 2);
+    if (!(p > 0))
+        node_wrong(q, "p is %g", p);
+    return p > 0 ? text_float(q, p) : NULL;
+}
+
 bool map_lp_pool(OnnxNode *q)
 {
     Window w;
@@ -217,8 +226,8 @@ bool map_lp_pool(OnnxNode *q)
     if (!x || !pool_read(q, &w, extra))
         return false;
     reach_further(&w, extra);
-    return node_let(q, 0, "lp_pool(%s, %s, p=%lld)", x, pool_numbers(q, &w),
-                    (long long)attribute_int(q, "p", 2));
+    const char *p = norm_text(q);
+    return p && node_let(q, 0, "lp_pool(%s, %s, p=%s)", x, pool_numbers(q, &w), p);
 }
 
 /* Over all axes from the third on. */
@@ -243,18 +252,15 @@ bool map_global_max_pool(OnnxNode *q)
     return global_pool(q, "max");
 }
 
-/* Before opset 2, p may be left out or a fraction; here it is a whole number. */
 bool map_global_lp_pool(OnnxNode *q)
 {
-    const char *x = node_arg(q, 0);
-    int64_t axes[MAX_RANK], p = attribute_int(q, "p", 2);
+    const char *x = node_arg(q, 0), *p = norm_text(q);
+    int64_t axes[MAX_RANK];
     uint32_t rank = node_shape(q, 0)->rank;
     for (uint32_t i = 2; i < rank; i++)
         axes[i - 2] = i;
-    if (p < 1)
-        return node_wrong(q, "p is %lld", (long long)p);
-    return x && node_let(q, 0, "sum(abs(%s)^%lld, axis=%s, keep=true)^(1/%lld)", x, (long long)p,
-                         text_ints(q, axes, rank < 2 ? 0 : rank - 2), (long long)p);
+    return x && p && node_let(q, 0, "sum(abs(%s)^%s, axis=%s, keep=true)^(1/%s)", x, p,
+                              text_ints(q, axes, rank < 2 ? 0 : rank - 2), p);
 }
 
 /* MaxUnpool: each element to its place, counted through the whole of a result of the usual size; an

@@ -44,12 +44,16 @@ static bool keep_aspect(OnnxNode *q, const Shape *s, Sizes *z)
     return true;
 }
 
-/* An input, or an attribute of the oldest Upsample. */
+/* An input; before opset 9 an attribute, and before opset 7 one of height and one of width. */
 static bool read_scales(OnnxNode *q, const Shape *s, uint32_t input, Sizes *z)
 {
-    uint32_t n;
-    const double *scales;
-    if (!attribute_floats(q, "scales", &n, &scales) && !node_numbers(q, input, &n, &scales))
+    uint32_t n = 4;
+    double first[] = { 1, 1, attribute_float(q, "height_scale", 0),
+                       attribute_float(q, "width_scale", 0) };
+    const double *scales = first;
+    bool oldest = node_version(q) < 7;
+    if (!oldest && !attribute_floats(q, "scales", &n, &scales) &&
+        !node_numbers(q, input, &n, &scales))
         return false;
     if (n != z->n)
         return node_wrong(q, "%u scales for %u axes", n, z->n);
@@ -149,6 +153,19 @@ static const char *resize_options(OnnxNode *q, const Sizes *z, const char *mode,
     return out;
 }
 
+/* Nearest elements of opset 10, of which no rule is written down: its tests have the floor where an
+ * axis grows, and the next element where it shrinks. */
+static const char *shrunk(OnnxNode *q, const char *x, const Sizes *z)
+{
+    for (uint32_t i = 0; i < z->n; i++)
+        x = text_printf(q,
+                        "resize(%s, [%lld], [%lld], scales=%s, coordinates=\"asymmetric\", "
+                        "nearest=\"%s\")",
+                        x, (long long)z->axis[i], (long long)z->size[i],
+                        numbers_text(q, &z->scale[i], 1), z->scale[i] < 1 ? "ceil" : "floor");
+    return x;
+}
+
 /* Upsample and Resize: of opset 10 the first element counts from the corner; later there are many
  * ways. */
 bool map_resize(OnnxNode *q)
@@ -185,6 +202,11 @@ bool map_resize(OnnxNode *q)
         return false;
     if (!z.n)
         return node_alias(q, 0, 0);
+    bool shrinks = false;
+    for (uint32_t i = 0; i < z.n; i++)
+        shrinks |= z.scaled && z.scale[i] < 1;
+    if (old && shrinks && !strcmp(mode, "nearest"))
+        return node_let(q, 0, "%s", shrunk(q, x, &z));
     return node_let(q, 0, "resize(%s, %s, %s%s)", x, text_ints(q, z.axis, z.n),
                     text_ints(q, z.size, z.n), options);
 }

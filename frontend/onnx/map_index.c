@@ -249,7 +249,14 @@ bool map_one_hot(OnnxNode *q)
         return node_wrong(q, "a depth of %g", depth);
     if (!node_axis(q, attribute_int(q, "axis", -1), node_shape(q, 0)->rank + 1, &axis))
         return false;
-    return node_let(q, 0, "onehot_values(i64(%s), %lld, %s[0], %s[1], axis=%lld)", x,
+    const char *index = text_printf(q, "i64(%s)", x);
+    if (node_version(q) < 11) { /* a negative index names nothing yet */
+        const char *own = node_tmp(q, "index", "%s", index);
+        if (!own)
+            return false;
+        index = text_printf(q, "select(%s < 0, %lld, %s)", own, (long long)depth, own);
+    }
+    return node_let(q, 0, "onehot_values(%s, %lld, %s[0], %s[1], axis=%lld)", index,
                     (long long)depth, values, values, (long long)axis);
 }
 

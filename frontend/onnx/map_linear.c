@@ -55,14 +55,21 @@ bool map_linear_attention(OnnxNode *q)
         return node_wrong(q, "%lld heads in %lld groups", (long long)heads, (long long)groups);
     Shape state = { .rank = 4, .dim = { x->dim[0], dim_of(groups), dim_of(x->dim[2].n / heads),
                                         dim_of(v->dim[2].n / groups) } };
+    const char *rule = attribute_string(q, "update_rule", "gated_delta");
+    bool delta = !strcmp(rule, "delta") || !strcmp(rule, "gated_delta");
+    bool gated = !strcmp(rule, "gated") || !strcmp(rule, "gated_delta");
+    if (!delta && !gated && strcmp(rule, "linear"))
+        return node_wrong(q, "update_rule is `%s`", onnx_escape(q->im->a, rule));
+    if ((gated && !node_has(q, 4)) || (delta && !node_has(q, 5)))
+        return node_wrong(q, "decay or beta is missing, which `%s` needs", rule);
     int64_t betas = node_has(q, 5) && node_shape(q, 5)->rank == 3 ? node_shape(q, 5)->dim[2].n : 1;
     const char *past = node_has(q, 3) ? node_arg(q, 3)
                                       : text_printf(q, "zeros(%s, dtype=dtype(%s))",
                                                     text_dims(q, &state), node_arg(q, 0));
     const char *parts[] = { heads_of(q, 0, "", heads),          heads_of(q, 1, ", ", groups),
                             heads_of(q, 2, ", ", groups),       past,
-                            heads_of(q, 4, ", decay=", groups), heads_of(q, 5, ", beta=", betas),
-                            heads_of(q, 6, ", erase=", groups) };
+                            gated ? heads_of(q, 4, ", decay=", groups) : "",
+                            delta ? heads_of(q, 5, ", beta=", betas) : "" };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (!parts[i])
             return false;
@@ -72,8 +79,8 @@ bool map_linear_attention(OnnxNode *q)
                                           text_float(q, attribute_float(q, "scale", 0)));
     const char *results[2];
     if (!node_tmps(q, 2, (const char *const[]){ "y", "state" }, results,
-                   "linear_attention(%s%s%s, %s%s%s%s%s%s)", parts[0], parts[1], parts[2], past,
-                   parts[4], parts[5], parts[6], *parts[5] ? ", delta=true" : "", scale))
+                   "linear_attention(%s%s%s, %s%s%s%s%s)", parts[0], parts[1], parts[2], past,
+                   parts[4], parts[5], delta ? ", delta=true" : "", scale))
         return false;
     return node_let(q, 0, "rearrange(\"b h t d -> b t (h d)\", %s)", results[0]) &&
            node_let(q, 1, "%s", results[1]);

@@ -54,27 +54,49 @@ bool map_hardmax(OnnxNode *q)
 
 /* ---- Normalisations ---- */
 
+/* With the statistics of the batch itself? Before opset 14 that is said by outputs that only
+ * training has; before opset 7 is_test must not deny it. */
+static bool is_training(OnnxNode *q)
+{
+    bool more = false, denied = node_version(q) < 7 && attribute_int(q, "is_test", 0);
+    for (uint32_t i = 1; i < node_outputs(q); i++)
+        more |= node_wants(q, i);
+    return node_version(q) >= 14 ? attribute_int(q, "training_mode", 0) : more && !denied;
+}
+
+/* Each element of an example by itself, as before opset 9 with spatial=0. */
+static bool norm_of_elements(OnnxNode *q, const char *const *in, const char *eps)
+{
+    const char *mean = in[3], *variance = in[4];
+    if (is_training(q))
+        return node_unsupported(q, "training with spatial=0");
+    return node_let(q, 0, "(%s - %s)*rsqrt(%s + %s)*%s + %s", in[0], mean, variance, eps, in[1],
+                    in[2]);
+}
+
 bool map_batch_norm(OnnxNode *q)
 {
-    const char *x = node_arg(q, 0), *scale = node_arg(q, 1), *bias = node_arg(q, 2);
-    const char *mean = node_state(q, 3), *variance = node_state(q, 4);
+    const char *in[5];
+    for (uint32_t i = 0; i < 5; i++)
+        if (!(in[i] = i < 3 ? node_arg(q, i) : node_state(q, i)))
+            return false;
+    const char *x = in[0], *mean = in[3], *variance = in[4];
     const char *eps = text_float(q, attribute_float(q, "epsilon", 1e-5f));
-    if (!x || !scale || !bias || !mean || !variance)
-        return false;
-    if (!attribute_int(q, "training_mode", 0))
-        return node_version(q) < 14 && node_outputs(q) > 1 && attribute_int(q, "is_test", 1) == 0
-                   ? node_unsupported(q, "the training form of old opsets")
-                   : node_let(q, 0, "batch_norm(%s, %s, %s, %s, %s, eps=%s)", x, scale, bias, mean,
-                              variance, eps);
+    if (node_version(q) < 9 && !attribute_int(q, "spatial", 1) && node_shape(q, 1)->rank > 1)
+        return norm_of_elements(q, in, eps);
+    if (!is_training(q))
+        return node_let(q, 0, "batch_norm(%s, %s, %s, %s, %s, eps=%s)", x, in[1], in[2], mean,
+                        variance, eps);
     const char *parts[2];
     double keep = attribute_float(q, "momentum", 0.9f);
     if (!node_tmps(q, 2, (const char *const[]){ "mean", "var" }, parts, "batch_stats(%s)", x))
         return false;
     const char *k = text_float(q, keep), *r = text_float(q, (double)(float)(1 - keep));
-    return node_let(q, 0, "batch_norm(%s, %s, %s, %s, %s, eps=%s)", x, scale, bias, parts[0],
+    return node_let(q, 0, "batch_norm(%s, %s, %s, %s, %s, eps=%s)", x, in[1], in[2], parts[0],
                     parts[1], eps) &&
            node_let(q, 1, "%s*%s + %s*%s", mean, k, parts[0], r) &&
-           node_let(q, 2, "%s*%s + %s*%s", variance, k, parts[1], r);
+           node_let(q, 2, "%s*%s + %s*%s", variance, k, parts[1], r) &&
+           node_let(q, 3, "%s", parts[0]) && node_let(q, 4, "%s", parts[1]);
 }
 
 bool map_group_norm(OnnxNode *q)
@@ -131,19 +153,43 @@ bool map_lp_norm(OnnxNode *q)
 
 /* ---- Dropout ---- */
 
+/* Zeros in places that are drawn, what is left made larger. The draw is made once: the mask is the
+ * same as in the result. */
+static bool drop(OnnxNode *q, const char *ratio)
+{
+    const char *x = node_arg(q, 0);
+    const char *dims = text_dims(q, node_shape(q, 0));
+    const char *keep = x ? node_tmp(q, "keep", "rand(%s) >= %s", dims, ratio) : NULL;
+    bool old = node_version(q) < 10; /* the mask has the type of the input */
+    if (!keep || !node_let(q, 0, "select(%s, %s/(1 - %s), 0)", keep, x, ratio))
+        return false;
+    q->narrow = DT_COUNT;
+    return old ? node_let(q, 1, "%s(%s)", dtype_name(node_dtype(q, 0)), keep)
+               : node_let(q, 1, "%s", keep);
+}
+
 /* At inference the input itself. Training mode, an input since opset 12, must be known. */
 bool map_dropout(OnnxNode *q)
 {
     Ints train = { 0 };
-    double ratio = attribute_float(q, "ratio", 0.5);
+    int64_t version = node_version(q);
+    double known = attribute_float(q, "ratio", 0.5);
+    const char *ratio = text_float(q, known);
     if (node_has(q, 2) && !node_ints(q, 2, &train))
         return false;
-    if (node_has(q, 1) && !node_number(q, 1, &ratio))
+    bool on = (train.n && train.at[0]) || (version < 7 && !attribute_int(q, "is_test", 0));
+    bool open = node_has(q, 1) && !node_is_known(q, 1);
+    if (on && node_has(q, 1)) {
+        if (!open && !node_number(q, 1, &known))
+            return false;
+        ratio = open ? node_arg(q, 1) : text_float(q, known);
+    }
+    if (!ratio)
         return false;
-    bool on = (train.n && train.at[0]) || (node_version(q) < 7 && !attribute_int(q, "is_test", 0));
-    if (on && ratio > 0)
-        return node_unsupported(q, "in training mode");
-    const char *dims = text_dims(q, node_shape(q, 0));
+    if (on && (open || known != 0))
+        return drop(q, ratio);
+    Dtype mask = version < 10 ? node_dtype(q, 0) : DT_BOOL;
     return node_alias(q, 0, 0) &&
-           (!node_wants(q, 1) || node_let(q, 1, "full(bool(true), %s)", dims));
+           node_let(q, 1, mask == DT_BOOL ? "full(%s(true), %s)" : "full(%s(1), %s)",
+                    dtype_name(mask), text_dims(q, node_shape(q, 0)));
 }

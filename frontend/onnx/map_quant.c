@@ -1,8 +1,9 @@
 /* map_quant.c: quantized arithmetic, said by the functions of std/quant.dl. */
 #include "frontend/onnx/map_window.h"
 
-/* Scale, zero point, axis and block. */
-static bool linear(OnnxNode *q, const char *name, Dtype zero_type)
+/* Scale, zero point, axis and block. With another type of result than that of the scale the wider
+ * one is computed in. */
+static bool linear(OnnxNode *q, const char *name, Dtype zero_type, Dtype to)
 {
     const char *x = node_arg(q, 0), *scale = node_arg(q, 1);
     uint32_t rank = node_shape(q, 0)->rank;
@@ -15,8 +16,13 @@ static bool linear(OnnxNode *q, const char *name, Dtype zero_type)
         axis = 0;
     else if (!node_axis(q, axis, rank, &axis))
         return false;
-    return node_let(q, 0, "%s(%s, %s, %s, axis=%lld, block=%lld)", name, x, scale, zero,
-                    (long long)axis, (long long)attribute_int(q, "block_size", 0));
+    Dtype own = node_dtype(q, 1);
+    bool other = to != own && dtype_is_float(to);
+    if (other && dtype_size(to) > dtype_size(own))
+        scale = text_printf(q, "%s(%s)", dtype_name(to), scale);
+    const char *text = text_printf(q, "%s(%s, %s, %s, axis=%lld, block=%lld)", name, x, scale, zero,
+                                   (long long)axis, (long long)attribute_int(q, "block_size", 0));
+    return other ? node_let(q, 0, "%s(%s)", dtype_name(to), text) : node_let(q, 0, "%s", text);
 }
 
 bool map_quantize(OnnxNode *q)
@@ -26,13 +32,19 @@ bool map_quantize(OnnxNode *q)
     if (type && !onnx_dtype((int32_t)type, &t))
         return node_unsupported(q, "numbers of type %s",
                                 onnx_type_name(q->im->a, (int32_t)type));
-    return linear(q, "quantize_linear", t);
+    return linear(q, "quantize_linear", t, t);
 }
 
 bool map_dequantize(OnnxNode *q)
 {
-    Dtype t = node_dtype(q, 0);
-    return !q->failed && linear(q, "dequantize_linear", t);
+    int64_t type = attribute_int(q, "output_dtype", 0);
+    Dtype t = node_dtype(q, 0), to = node_dtype(q, 1);
+    if (q->failed)
+        return false;
+    if (type && !onnx_dtype((int32_t)type, &to))
+        return node_unsupported(q, "numbers of type %s",
+                                onnx_type_name(q->im->a, (int32_t)type));
+    return linear(q, "dequantize_linear", t, to);
 }
 
 bool map_quantize_dynamic(OnnxNode *q)

@@ -159,13 +159,15 @@ static void add_attribute(Bytes *node, uint64_t *seed)
     b_message(node, 5, &a);
 }
 
-/* Node number k, of any operator that there is a row for. */
-static void add_node(Bytes *graph, uint64_t *seed, uint32_t k)
+/* Node number k, of any operator that there is a row for. One that is plain has few inputs and no
+ * attributes: of the others most are refused, for what they have too much. */
+static void add_node(Bytes *graph, uint64_t *seed, uint32_t k, bool plain)
 {
     Bytes node = { 0 };
     char name[8];
     const char *op = onnx_rows[below(seed, onnx_row_count)].op, *colons = strstr(op, "::");
     uint32_t inputs = below(seed, 4) + (below(seed, 6) != 0), outputs = 1 + !below(seed, 6);
+    inputs = plain ? 1 + !below(seed, 3) : inputs;
     for (uint32_t i = 0; i < inputs; i++) {
         random_name(seed, k, name);
         b_text(&node, 1, name);
@@ -177,7 +179,7 @@ static void add_node(Bytes *graph, uint64_t *seed, uint32_t k)
     b_text(&node, 4, colons ? colons + 2 : op);
     if (colons)
         b_bytes(&node, 7, op, (size_t)(colons - op));
-    for (uint32_t i = below(seed, 4); i--;)
+    for (uint32_t i = plain ? 0 : below(seed, 4); i--;)
         add_attribute(&node, seed);
     b_message(graph, 1, &node);
 }
@@ -186,9 +188,10 @@ static Bytes random_model(uint64_t seed)
 {
     Bytes graph = { 0 }, b = { 0 };
     uint32_t nodes = 1 + below(&seed, 4);
+    bool plain = below(&seed, 2);
     char name[8];
     for (uint32_t i = 0; i < nodes; i++)
-        add_node(&graph, &seed, i);
+        add_node(&graph, &seed, i, plain);
     for (uint32_t i = 0; i < 5; i++)
         add_initializer(&graph, &seed, i);
     for (uint32_t i = 0; i < 3; i++) {

@@ -1,0 +1,154 @@
+"""Every version of every operator of ONNX that dlcc translates, as tests for onnx_conform.
+
+    opsets.py FOLDER [GLOB]          writes them, and says what is not covered
+    build/onnx_conform FOLDER -v     runs them
+
+Python with onnx, numpy and onnxruntime is needed. Each test is a model of one node at exactly the
+opset that introduced that version; attributes are off their default somewhere. What is expected
+comes from a formula beside the case where old versions mean something else, else from ONNX Runtime,
+else from the reference evaluator of onnx; where the last two disagree it is said. FOLDER is then as
+the standard's own tests are: model.onnx, test_data_set_0/input_0.pb, output_0.pb."""
+import fnmatch
+import os
+import re
+import shutil
+import sys
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import defs, helper, numpy_helper, reference
+
+import opsets_layers  # noqa: F401
+from opsets_cases import CASES, Init
+
+ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+SCHEMAS = defs.get_all_schemas_with_history()
+SKIP = range(2, 6)  # opsets that nobody wrote: what they bring is tested at opset 6
+
+
+def versions(op):
+    return sorted({s.since_version for s in SCHEMAS if s.name == op and s.domain == ""})
+
+
+# ---- Writing ----
+
+
+def model_of(op, opset, inputs, attrs, n_out, types):
+    names = ["" if x is None else f"x{i}" for i, x in enumerate(inputs)]
+    outs = [f"y{i}" for i in range(n_out)]
+    node = helper.make_node(op, names, outs, name="n", **attrs)
+    arrays = [x.value if isinstance(x, Init) else x for x in inputs]
+    graph = helper.make_graph(
+        [node], "g",
+        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+         for n, a, x in zip(names, arrays, inputs) if n and not isinstance(x, Init)],
+        [helper.make_tensor_value_info(n, t, s) for n, (t, s) in zip(outs, types)],
+        [numpy_helper.from_array(a, n) for n, a, x in zip(names, arrays, inputs)
+         if isinstance(x, Init)])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
+def untyped(op, opset, inputs, attrs, n_out):
+    m = model_of(op, opset, inputs, attrs, n_out, [(1, None)] * n_out)
+    for o in m.graph.output:
+        o.ClearField("type")
+    return m
+
+
+def ort(m, feeds):
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    s = onnxruntime.InferenceSession(m.SerializeToString(), options,
+                                     providers=["CPUExecutionProvider"])
+    return s.run(None, feeds)
+
+
+def ref(m, feeds):
+    return reference.ReferenceEvaluator(m).run(None, feeds)
+
+
+def expected(op, opset, inputs, attrs, want, n_out):
+    arrays = [x.value if isinstance(x, Init) else x for x in inputs]
+    if callable(want):
+        y = want(*[a for a in arrays])
+        return list(y) if isinstance(y, (list, tuple)) else [y]
+    m = untyped(op, opset, inputs, attrs, n_out)
+    feeds = {f"x{i}": x for i, x in enumerate(inputs)
+             if x is not None and not isinstance(x, Init)}
+    got, why = {}, {}
+    for name, run in (("onnxruntime", ort), ("reference", ref)):
+        if want not in (None, name):
+            continue
+        try:
+            got[name] = [np.asarray(y) for y in run(m, feeds)]
+        except Exception as e:
+            why[name] = str(e).split("\n")[0][:100]
+    if len(got) == 2:
+        for a, b in zip(got["onnxruntime"], got["reference"]):
+            same = a.dtype == b.dtype and a.shape == b.shape and np.allclose(
+                a.astype(np.float64), b.astype(np.float64), 1e-3, 1e-6, equal_nan=True)
+            if not same:
+                print(f"{op} {opset} {attrs}: onnxruntime and the reference differ: "
+                      f"{a.dtype}{a.shape} {a.ravel()[:4]}, {b.dtype}{b.shape} {b.ravel()[:4]}")
+                break
+    if not got:
+        raise ValueError(f"no reference: {why}")
+    return next(iter(got.values()))
+
+
+def save(folder, m, inputs, outputs):
+    data = os.path.join(folder, "test_data_set_0")
+    os.makedirs(data)
+    onnx.save(m, os.path.join(folder, "model.onnx"))
+    fed = [x for x in inputs if x is not None and not isinstance(x, Init)]
+    for kind, arrays in (("input", fed), ("output", outputs)):
+        for i, a in enumerate(arrays):
+            with open(os.path.join(data, f"{kind}_{i}.pb"), "wb") as out:
+                out.write(numpy_helper.from_array(np.ascontiguousarray(a).reshape(a.shape),
+                                                  f"{kind[0]}{i}").SerializeToString())
+
+
+def main():
+    root, glob = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "*"
+    covered, moved, count, bad = set(), set(), 0, 0
+    for number, (op, since, until, inputs, attrs, want, n_out) in enumerate(CASES):
+        for v in versions(op):
+            opset = 6 if v in SKIP else v
+            if v in SKIP and any(v < w <= 6 for w in versions(op)):
+                covered.add((op, v))  # no opset that is written has it
+                continue
+            if not since <= v <= until:
+                continue
+            covered.add((op, v))
+            moved.update((op, v, a) for a in attrs)
+            if not fnmatch.fnmatch(op, glob):
+                continue
+            fed = inputs(opset) if callable(inputs) else inputs
+            try:
+                y = [np.asarray(a) for a in expected(op, opset, fed, attrs, want, n_out)]
+                types = [(helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for a in y]
+                m = model_of(op, opset, fed, attrs, n_out, types)
+                folder = os.path.join(root, f"{op}_{opset}_{number}")
+                shutil.rmtree(folder, ignore_errors=True)
+                save(folder, m, fed, y)
+                count += 1
+            except Exception as e:
+                bad += 1
+                print(f"{op} {opset} {attrs}: {e}")
+    table = open(os.path.join(ROOT, "frontend", "onnx", "ops.def")).read()
+    ops = sorted(set(re.findall(r'^(?:TEXT|MOVE|MAP|FORM)\("([A-Za-z0-9]+)"', table, re.M)))
+    for op in ops:
+        for s in sorted((s for s in SCHEMAS if s.name == op and s.domain == ""),
+                        key=lambda s: s.since_version):
+            v = s.since_version
+            if (op, v) not in covered:
+                print(f"not covered: {op} {v}")
+            elif v not in SKIP:
+                left = [a for a in s.attributes if (op, v, a) not in moved]
+                if left:
+                    print(f"not moved: {op} {v} {' '.join(left)}")
+    print(f"{count} tests, {bad} cases without")
+
+
+main()
