@@ -115,7 +115,8 @@ typedef struct {
 
 struct Scope {
     Scope *parent;
-    VEC(Binding) names;
+    VEC(Binding) names; /* grows by scope_bind alone */
+    NameMap index;      /* of many names: their numbers; empty while they are few */
     bool boundary;  /* of a function: assignments do not reach beyond it */
     Module *module; /* the outermost scope of a file: its items */
     bool has_ellipsis;
@@ -136,6 +137,7 @@ struct Module {
     const char *path;
     const AstFile *file;
     ModuleItem *items;
+    NameMap index; /* of items, by name */
     Scope *scope;
     bool is_std;
     bool loading;
@@ -173,10 +175,8 @@ struct LayerVal {
 };
 
 typedef struct {
-    const AstExpr *site;
-    const char *loops;
-    Instance *instance;
-} InlineSite;
+    uint32_t at, n; /* of a name in a text, up to byte `at` */
+} Mentions;
 
 struct Instance {
     const char *path; /* "" for the model itself */
@@ -186,9 +186,12 @@ struct Instance {
     Scope *scope; /* dims, arguments and members */
     bool built, failed;
     bool moments; /* its states belong to the run, not to the model: optimizers, schedules */
-    VEC(InlineSite) inlines;
-    VEC(const char *) segments; /* names of its parts, to keep them apart */
-    int32_t moment_of;          /* optimizers: the parameter; else -1 */
+    VEC(Instance *) inlines; /* layers called where they are written */
+    NameMap inline_index;    /* of inlines, by site and turns of loops */
+    VEC(Mentions) mentions;  /* in its text, as far as it was looked through */
+    NameMap mention_index;   /* of mentions, by name */
+    NameMap segments;        /* names of its parts, to keep them apart */
+    int32_t moment_of;       /* optimizers: the parameter; else -1 */
     LocId loc;
 };
 
@@ -265,6 +268,7 @@ Val scope_lookup_quiet(Elab *e, Scope *s, const char *name);
 /* What the library and the compiler call so: VAL_NONE when nothing. */
 Val global_lookup(Elab *e, const char *name);
 Val module_lookup(Elab *e, Module *m, const char *name);
+const char *module_item_name(const AstItem *item); /* or NULL */
 void report_unknown(Elab *e, Scope *s, const char *what, const AstName *name);
 /* The dims `...` stands for here, or NULL. */
 const Shape *scope_ellipsis(const Scope *s);

@@ -136,13 +136,13 @@ int32_t tensor_declare(Elab *e, const char *name, TensorKind kind, Dtype dtype, 
 
 static bool add_segment(Elab *e, Instance *i, const char *segment, LocId loc)
 {
-    for (uint32_t k = 0; *segment && k < i->segments.n; k++)
-        if (!strcmp(i->segments.at[k], segment)) {
-            diag_report(e->cx, DIAG_E0406, loc_here(e, loc), "`%s` has two parts called `%s`",
-                        i->ast->name.text, segment);
-            return false;
-        }
-    vec_push(e->a, &i->segments, segment);
+    segment = name_of(e->cx, segment);
+    if (*segment && name_map_get(&i->segments, segment) >= 0) {
+        diag_report(e->cx, DIAG_E0406, loc_here(e, loc), "`%s` has two parts called `%s`",
+                    i->ast->name.text, segment);
+        return false;
+    }
+    name_map_put(e->a, &i->segments, segment, 0);
     return true;
 }
 
@@ -330,17 +330,30 @@ static bool is_word(char c)
     return isalnum((unsigned char)c) || c == '_';
 }
 
-/* How often `name` stands in the owner's text before the site. */
-static uint32_t mentions_before(Elab *e, const Instance *owner, const AstExpr *site,
-                                const char *name)
+/* Where the count of a name in the owner's text was last. */
+static Mentions *find_mentions(Elab *e, Instance *owner, const char *name)
+{
+    int64_t at = name_map_get(&owner->mention_index, name);
+    if (at >= 0)
+        return &owner->mentions.at[at];
+    name_map_put(e->a, &owner->mention_index, name, owner->mentions.n);
+    vec_push(e->a, &owner->mentions, (Mentions){ 0 });
+    return &owner->mentions.at[owner->mentions.n - 1];
+}
+
+/* How often `name` stands in the owner's text before the site. Sites mostly come in the order of
+ * the text: each goes on where the one before ended. */
+static uint32_t mentions_before(Elab *e, Instance *owner, const AstExpr *site, const char *name)
 {
     const Loc *from = loc_get(e->cx, owner->ast->members.loc), *to = loc_get(e->cx, site->loc);
     const char *text = e->cx->sources.at[to->file].text;
     size_t size = strlen(name);
-    uint32_t n = 0;
     if (!text || from->file != to->file || to->begin < from->begin)
         return 0;
-    for (uint32_t i = from->begin; i + size <= to->begin; i++) {
+    Mentions *known = find_mentions(e, owner, name);
+    bool goes_on = known->at > from->begin && known->at <= to->begin;
+    uint32_t n = goes_on ? known->n : 0, i = goes_on ? known->at : from->begin;
+    for (; i + size <= to->begin; i++) {
         if (text[i] == '#') {
             while (i < to->begin && text[i] != '\n')
                 i++;
@@ -352,6 +365,7 @@ static uint32_t mentions_before(Elab *e, const Instance *owner, const AstExpr *s
             n += before == text || before[-1] != '=';
         }
     }
+    *known = (Mentions){ i, n };
     return n;
 }
 
@@ -369,11 +383,9 @@ static const char *inline_segment(Elab *e, Instance *owner, const LayerVal *conf
     for (char *c = lower; *c; c++)
         *c = (char)tolower((unsigned char)*c);
     for (;; number++) {
-        const char *segment = arena_printf(e->a, "%s_%u%s", lower, number, e->loops);
-        bool taken = false;
-        for (uint32_t k = 0; k < owner->segments.n; k++)
-            taken |= !strcmp(owner->segments.at[k], segment);
-        if (!taken)
+        const char *segment =
+            name_of(e->cx, arena_printf(e->a, "%s_%u%s", lower, number, e->loops));
+        if (name_map_get(&owner->segments, segment) < 0)
             return segment;
     }
 }
@@ -389,13 +401,15 @@ Instance *instance_inline(Elab *e, const LayerVal *config, const AstExpr *site, 
                  "make the function a layer, or pass the layer in as an argument");
         return NULL;
     }
-    for (uint32_t i = 0; i < owner->inlines.n; i++)
-        if (owner->inlines.at[i].site == site && !strcmp(owner->inlines.at[i].loops, e->loops))
-            return owner->inlines.at[i].instance;
+    const char *place = name_of(e->cx, arena_printf(e->a, "%p%s", (const void *)site, e->loops));
+    int64_t known = name_map_get(&owner->inline_index, place);
+    if (known >= 0)
+        return owner->inlines.at[known];
     const char *segment = inline_segment(e, owner, config, site);
-    vec_push(e->a, &owner->segments, segment);
+    name_map_put(e->a, &owner->segments, segment, 0);
     Instance *i = instance_new(e, config, path_join(e, owner->path, segment), loc, owner);
-    vec_push(e->a, &owner->inlines, (InlineSite){ site, e->loops, i });
+    name_map_put(e->a, &owner->inline_index, place, owner->inlines.n);
+    vec_push(e->a, &owner->inlines, i);
     return i;
 }
 

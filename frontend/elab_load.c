@@ -50,6 +50,9 @@ static Module *module_of(Elab *e, uint32_t source, const char *path, bool is_std
     m->scope->module = m;
     for (uint32_t i = 0; i < file->n_items; i++)
         m->items[i].item = file->items[i];
+    for (uint32_t i = 0; i < file->n_items; i++)
+        if (module_item_name(file->items[i]))
+            name_map_put(e->a, &m->index, module_item_name(file->items[i]), i);
     return m;
 }
 

@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { SCOPE_FEW = 16 }; /* names that are sooner compared than hashed */
+
 Scope *scope_new(Elab *e, Scope *parent)
 {
     Scope *s = arena_make(e->a, Scope);
@@ -18,6 +20,10 @@ Scope *scope_new(Elab *e, Scope *parent)
 
 Binding *scope_find_here(Scope *s, const char *name)
 {
+    if (s->index.n) {
+        int64_t at = name_map_get(&s->index, name);
+        return at < 0 ? NULL : &s->names.at[at];
+    }
     for (uint32_t i = s->names.n; i-- > 0;)
         if (s->names.at[i].name == name)
             return &s->names.at[i];
@@ -27,10 +33,14 @@ Binding *scope_find_here(Scope *s, const char *name)
 void scope_bind(Elab *e, Scope *s, const char *name, Val v, LocId loc)
 {
     Binding *b = scope_find_here(s, name);
-    if (b)
+    if (b) {
         *b = (Binding){ name, v, loc };
-    else
-        vec_push(e->a, &s->names, (Binding){ name, v, loc });
+        return;
+    }
+    vec_push(e->a, &s->names, (Binding){ name, v, loc });
+    if (s->names.n >= SCOPE_FEW)
+        for (uint32_t i = s->index.n; i < s->names.n; i++)
+            name_map_put(e->a, &s->index, s->names.at[i].name, i);
 }
 
 Binding *scope_find_local(Scope *s, const char *name)
@@ -51,7 +61,7 @@ const Shape *scope_ellipsis(const Scope *s)
     return NULL;
 }
 
-static const char *item_name(const AstItem *item)
+const char *module_item_name(const AstItem *item)
 {
     switch (item->kind) {
     case AST_ITEM_IMPORT: return item->import.as.text;
@@ -106,22 +116,20 @@ static Val item_value(Elab *e, Module *m, const AstItem *item)
 
 Val module_lookup(Elab *e, Module *m, const char *name)
 {
-    for (uint32_t i = 0; i < m->file->n_items; i++) {
-        ModuleItem *item = &m->items[i];
-        if (item_name(item->item) != name)
-            continue;
-        if (item->state == 1) {
-            diag_report(e->cx, DIAG_E0411, item->item->loc, "`%s` is defined by itself", name);
-            return val_error();
-        }
-        if (item->state == 0) {
-            item->state = 1;
-            item->val = item_value(e, m, item->item);
-            item->state = 2;
-        }
-        return item->val;
+    int64_t at = name_map_get(&m->index, name);
+    if (at < 0)
+        return val_none();
+    ModuleItem *item = &m->items[at];
+    if (item->state == 1) {
+        diag_report(e->cx, DIAG_E0411, item->item->loc, "`%s` is defined by itself", name);
+        return val_error();
     }
-    return val_none();
+    if (item->state == 0) {
+        item->state = 1;
+        item->val = item_value(e, m, item->item);
+        item->state = 2;
+    }
+    return item->val;
 }
 
 static Val clock_value(Elab *e, const char *name)
@@ -198,13 +206,13 @@ void report_unknown(Elab *e, Scope *s, const char *what, const AstName *name)
         for (uint32_t i = 0; i < s->names.n; i++)
             vec_push(e->a, &all, s->names.at[i].name);
         for (uint32_t i = 0; s->module && i < s->module->file->n_items; i++)
-            if (item_name(s->module->file->items[i]))
-                vec_push(e->a, &all, item_name(s->module->file->items[i]));
+            if (module_item_name(s->module->file->items[i]))
+                vec_push(e->a, &all, module_item_name(s->module->file->items[i]));
     }
     for (uint32_t m = 0; m < e->std.n; m++)
         for (uint32_t i = 0; i < e->std.at[m]->file->n_items; i++)
-            if (item_name(e->std.at[m]->file->items[i]))
-                vec_push(e->a, &all, item_name(e->std.at[m]->file->items[i]));
+            if (module_item_name(e->std.at[m]->file->items[i]))
+                vec_push(e->a, &all, module_item_name(e->std.at[m]->file->items[i]));
     const char *builtins[256];
     uint32_t n = builtin_names(builtins, 256);
     for (uint32_t i = 0; i < n; i++)

@@ -1,5 +1,6 @@
 /* name.c: interned names: an open hash of pointers (FNV-1a), doubled at three quarters full. It is
- * never iterated, so that hash order reaches no output. */
+ * never iterated, so that hash order reaches no output; nor are the maps, which hash the pointers
+ * themselves. */
 #include "frontend/name.h"
 
 #include <string.h>
@@ -55,4 +56,42 @@ const char *name_intern(Compiler *cx, const char *text, size_t size)
 const char *name_of(Compiler *cx, const char *text)
 {
     return name_intern(cx, text, strlen(text));
+}
+
+/* ---- Maps ---- */
+
+struct NameSlot {
+    const char *name; /* NULL: free */
+    uint32_t number;
+};
+
+static struct NameSlot *map_slot(const NameMap *m, const char *name)
+{
+    uint32_t i = (uint32_t)(((uintptr_t)name >> 4) * UINT64_C(0x9e3779b97f4a7c15) >> 32);
+    for (i &= m->cap - 1; m->slots[i].name && m->slots[i].name != name;)
+        i = (i + 1) & (m->cap - 1);
+    return &m->slots[i];
+}
+
+int64_t name_map_get(const NameMap *m, const char *name)
+{
+    const struct NameSlot *s = m->cap && name ? map_slot(m, name) : NULL;
+    return s && s->name ? (int64_t)s->number : -1;
+}
+
+void name_map_put(Arena *a, NameMap *m, const char *name, uint32_t number)
+{
+    if (2 * m->n >= m->cap) {
+        NameMap wider = { NULL, m->n, m->cap ? 2 * m->cap : 32 };
+        wider.slots = arena_new_array(a, struct NameSlot, wider.cap);
+        for (uint32_t i = 0; i < m->cap; i++)
+            if (m->slots[i].name)
+                *map_slot(&wider, m->slots[i].name) = m->slots[i];
+        *m = wider;
+    }
+    struct NameSlot *s = map_slot(m, name);
+    if (s->name)
+        return;
+    *s = (struct NameSlot){ name, number };
+    m->n++;
 }

@@ -9,4 +9,15 @@ const char *name_intern(Compiler *cx, const char *text, size_t size);
 /* The same for a NUL-terminated string: name_of(cx, "forward"). */
 const char *name_of(Compiler *cx, const char *text);
 
+/* Numbers by interned names. {0} is empty. Never iterated. */
+typedef struct {
+    struct NameSlot *slots;
+    uint32_t n, cap;
+} NameMap;
+
+/* The number that `name` was first put with, or -1. */
+int64_t name_map_get(const NameMap *m, const char *name);
+/* `name` is interned, and not NULL. */
+void name_map_put(Arena *a, NameMap *m, const char *name, uint32_t number);
+
 #endif

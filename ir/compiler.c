@@ -66,6 +66,8 @@ static bool same_owner(const char *a, const char *b)
 static LocId *loc_slot(const Compiler *cx, const LocIndex *index, const Loc *loc)
 {
     uint64_t hash = ((uint64_t)loc->begin << 32 | loc->end) * 0x9E3779B97F4A7C15u;
+    for (const char *c = loc->owner; c && *c; c++) /* of a layer that is made a thousand times */
+        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
     hash = (hash ^ hash >> 29 ^ ((uint64_t)loc->parent << 20 | loc->file)) * 0xBF58476D1CE4E5B9u;
     uint32_t i = (uint32_t)(hash >> 32) & (index->cap - 1);
     for (;; i = (i + 1) & (index->cap - 1)) {

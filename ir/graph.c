@@ -15,13 +15,20 @@ const OpDef *const op_defs[OP_COUNT] = {
 #undef OP
 };
 
-enum { INTERN_BUCKETS = 1024, FOLD_LIMIT = 4096 };
+enum { INTERN_BUCKETS = 256, FOLD_LIMIT = 4096 };
 
 typedef struct InternEntry InternEntry;
 struct InternEntry {
+    uint64_t hash;
     uint32_t id;
     InternEntry *next;
 };
+
+/* Doubled when it has an entry a bucket. */
+typedef struct {
+    InternEntry **buckets;
+    uint32_t count, n; /* count: a power of two */
+} InternTable;
 
 /* An open hash of the first `n` tensors, brought up to date when it is asked: whoever declares one
  * only pushes it. Tensors that were removed since are noticed by the last name. */
@@ -33,9 +40,48 @@ typedef struct {
 static uint64_t hash_bytes(uint64_t h, const void *p, size_t n)
 {
     const unsigned char *s = p;
+    uint64_t word;
+    for (; n >= sizeof word; n -= sizeof word, s += sizeof word) {
+        memcpy(&word, s, sizeof word);
+        h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
     for (size_t i = 0; i < n; i++)
         h = (h ^ s[i]) * 1099511628211u;
-    return h;
+    return h ^ h >> 32;
+}
+
+static InternTable *intern_new(Arena *a)
+{
+    InternTable *t = arena_make(a, InternTable);
+    t->count = INTERN_BUCKETS;
+    t->buckets = arena_new_array(a, InternEntry *, t->count);
+    return t;
+}
+
+/* The entries that may be the one with this hash. */
+static InternEntry *intern_first(const InternTable *t, uint64_t hash)
+{
+    return t->buckets[hash & (t->count - 1)];
+}
+
+static void intern_add(Arena *a, InternTable *t, uint64_t hash, uint32_t id)
+{
+    if (t->n++ == t->count) {
+        InternTable wider = { NULL, t->count * 2, t->n };
+        wider.buckets = arena_new_array(a, InternEntry *, wider.count);
+        for (uint32_t i = 0; i < t->count; i++)
+            for (InternEntry *e = t->buckets[i], *next; e; e = next) {
+                InternEntry **bucket = &wider.buckets[e->hash & (wider.count - 1)];
+                next = e->next;
+                e->next = *bucket;
+                *bucket = e;
+            }
+        *t = wider;
+    }
+    InternEntry *e = arena_make(a, InternEntry), **bucket = &t->buckets[hash & (t->count - 1)];
+    *e = (InternEntry){ hash, id, *bucket };
+    *bucket = e;
 }
 
 Unit *unit_new(Compiler *cx, const char *name)
@@ -44,8 +90,8 @@ Unit *unit_new(Compiler *cx, const char *name)
     u->cx = cx;
     u->arena = cx->arena;
     u->name = name;
-    u->shape_index = arena_new_array(u->arena, InternEntry *, INTERN_BUCKETS);
-    u->attr_index = arena_new_array(u->arena, InternEntry *, INTERN_BUCKETS);
+    u->shape_index = intern_new(u->arena);
+    u->attr_index = intern_new(u->arena);
     u->tensor_index = arena_make(u->arena, TensorIndex);
     vec_push(u->arena, &u->attrs, (AttrList){ 0 });
     return u;
@@ -100,16 +146,13 @@ uint32_t unit_intern_shape(Unit *u, const Shape *s)
 {
     Shape clean = { .rank = s->rank };
     memcpy(clean.dim, s->dim, s->rank * sizeof(Dim));
-    InternEntry **bucket =
-        (InternEntry **)u->shape_index + hash_bytes(0, &clean, sizeof clean) % INTERN_BUCKETS;
-    for (InternEntry *e = *bucket; e; e = e->next)
-        if (shape_equal(&u->shapes.at[e->id], &clean))
+    uint64_t h = hash_bytes(s->rank, clean.dim, s->rank * sizeof(Dim));
+    for (InternEntry *e = intern_first(u->shape_index, h); e; e = e->next)
+        if (e->hash == h && shape_equal(&u->shapes.at[e->id], &clean))
             return e->id;
-    InternEntry *e = arena_make(u->arena, InternEntry);
-    *e = (InternEntry){ u->shapes.n, *bucket };
-    *bucket = e;
+    intern_add(u->arena, u->shape_index, h, u->shapes.n);
     vec_push(u->arena, &u->shapes, clean);
-    return e->id;
+    return u->shapes.n - 1;
 }
 
 static size_t attr_bytes(const AttrValue *v, const void **out_p)
@@ -175,18 +218,15 @@ static uint32_t intern_attrs(Unit *u, AttrValue *v, uint32_t n)
         size_t bytes = attr_bytes(&v[i], &p);
         h = hash_bytes(h * 31 + v[i].kind, p, bytes);
     }
-    InternEntry **bucket = (InternEntry **)u->attr_index + h % INTERN_BUCKETS;
-    for (InternEntry *e = *bucket; e; e = e->next)
-        if (attrs_equal(&u->attrs.at[e->id], v, n))
+    for (InternEntry *e = intern_first(u->attr_index, h); e; e = e->next)
+        if (e->hash == h && attrs_equal(&u->attrs.at[e->id], v, n))
             return e->id;
     AttrList list = { n, arena_new_array(u->arena, AttrValue, n) };
     for (uint32_t i = 0; i < n; i++)
         list.at[i] = attr_copy(u->arena, &v[i]);
-    InternEntry *e = arena_make(u->arena, InternEntry);
-    *e = (InternEntry){ u->attrs.n, *bucket };
-    *bucket = e;
+    intern_add(u->arena, u->attr_index, h, u->attrs.n);
     vec_push(u->arena, &u->attrs, list);
-    return e->id;
+    return u->attrs.n - 1;
 }
 
 AttrValue attr_s(const char *s)
