@@ -258,13 +258,25 @@ static void shape_elementwise(Build *b, uint32_t *list, uint32_t n)
     number_axes(b, list, n - inner);
 }
 
-/* How many loads of the body walk `axis` with stride 1. */
-static uint32_t contiguous_loads(const KernelStage *s, uint32_t axis)
+/* The load changes from one term of the sum to the next. */
+static bool varies_in_sum(const KernelStage *s, const KernelAccess *x)
+{
+    for (uint32_t i = 0; i < s->n_reduced; i++)
+        if (x->offset.coef[s->reduced_axes[i]])
+            return true;
+    return false;
+}
+
+/* How many loads of the body walk `axis` with stride 1; `each`: of those that every term needs. */
+static uint32_t contiguous_loads(const KernelStage *s, uint32_t axis, bool each)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->body_insts; i++) {
         const KernelInst *x = &s->insts.at[i];
-        n += x->kind == INST_LOAD && s->accesses.at[x->access].offset.coef[axis] == 1;
+        if (x->kind != INST_LOAD)
+            continue;
+        const KernelAccess *load = &s->accesses.at[x->access];
+        n += load->offset.coef[axis] == 1 && (!each || varies_in_sum(s, load));
     }
     return n;
 }
@@ -277,14 +289,15 @@ static void shape_reduction(Build *b, uint32_t *list, uint32_t n)
     k->vector = VECTOR_INNER;
     uint32_t inner = UINT32_MAX, inner_loads = 0;
     for (uint32_t i = 0; i < s->n_reduced; i++) {
-        uint32_t loads = contiguous_loads(s, s->reduced_axes[i]);
+        uint32_t loads = contiguous_loads(s, s->reduced_axes[i], true);
         if (loads > inner_loads && extent(b, s->reduced_axes[i]) >= LANES) {
             inner = i;
             inner_loads = loads;
         }
     }
-    if (n && extent(b, list[n - 1]) >= LANES && contiguous_loads(s, list[n - 1]) >= inner_loads &&
-        (inner_loads || contiguous_loads(s, list[n - 1]) || !s->n_reduced ||
+    if (n && extent(b, list[n - 1]) >= LANES &&
+        contiguous_loads(s, list[n - 1], true) >= inner_loads &&
+        (inner_loads || contiguous_loads(s, list[n - 1], false) || !s->n_reduced ||
          extent(b, s->reduced_axes[s->n_reduced - 1]) < LANES)) {
         k->vector = (int32_t)n - 1; /* neighbouring results side by side in the lanes */
         k->block = column_block(b, list[n - 1]);

@@ -29,12 +29,12 @@ typedef struct {
 
 static const Form forms[] = {
     { "layer norm", NORM_INPUTS SQUARED "Div c d > n;Mul n s > t;Add t b > y",
-      "layer_norm(x, s, b)", 3, 3 },
+      "layer_norm(x, s, b)", 1, 1 },
     { "layer norm by Pow",
       NORM_INPUTS "float eps 1e-5;float two 2;ReduceMean x > m axes=-1;Sub x m > c;Pow c two > q;"
                   "ReduceMean q > v axes=-1;Add v eps > e;Sqrt e > d;Div c d > n;Mul n s > t;"
                   "Add t b > y",
-      "layer_norm(x, s, b)", 3, 3 },
+      "layer_norm(x, s, b)", 1, 1 },
     { "RMS norm",
       "in x 6 16 32;in s 32;float eps 1e-5;float two 2;float one 1;Pow x two > q;"
       "ReduceMean q > v axes=-1;Add v eps > e;Sqrt e > d;Div one d > r;Mul x r > n;Mul s n > y",
