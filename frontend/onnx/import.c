@@ -155,6 +155,7 @@ bool import_nodes(Import *im, Names *names, Onnx__NodeProto *const *nodes, size_
     Names *outer = im->names;
     bool ok = true;
     im->names = names;
+    nodes = import_order(im, nodes, n);
     for (size_t i = 0; i < n && !im->stopped && !im->again; i++)
         ok &= import_node(im, nodes[i]);
     im->names = outer;

@@ -13,6 +13,7 @@
  *   import_node.c   one node: row, attributes     import_known.c  elements known at compile time
  *   import_text.c   templates, and the model      import_sizes.c  and what follows from the batch
  *   import_rows.c   rows in another order         import_reads.c  what a mapping left unread
+ *   import_order.c  nodes in another order
  *   ops.def, map_*.c  the operators */
 #ifndef DLCC_FRONTEND_ONNX_IMPORT_H
 #define DLCC_FRONTEND_ONNX_IMPORT_H
@@ -278,6 +279,8 @@ bool import_template(OnnxNode *q, const char *text);
  * to have no effect; or an attribute of the wrong type. */
 bool import_check_reads(OnnxNode *q);
 bool import_nodes(Import *im, Names *names, Onnx__NodeProto *const *nodes, size_t n);
+/* The nodes so that each comes after those it reads from. */
+Onnx__NodeProto *const *import_order(Import *im, Onnx__NodeProto *const *nodes, size_t n);
 const Onnx__AttributeProto *node_attr(const OnnxNode *q, const char *name);
 const char *node_title(OnnxNode *q); /* "node `conv1` (Conv)" */
 /* The text of the model, when all nodes are done. */

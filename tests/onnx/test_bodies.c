@@ -233,6 +233,51 @@ static void depth_is_bounded(void **state)
 
 /* ---- What exporters write a little differently ---- */
 
+/* Nodes last first, one of them read by a branch alone. */
+static void nodes_in_another_order(void **state)
+{
+    (void)state;
+    static const int64_t dims[] = { LONG };
+    Bytes graph = { 0 }, inner = { 0 }, n = node_of("", "If", "c", "p");
+    ends(&graph, dims, 1);
+    node(&graph, 1, "Add", "p q", "y");
+    node(&inner, 1, "Add", "x q", "r");
+    b_text(&inner, 2, "branch");
+    b_value(&inner, 12, "r", FLOAT, NULL, 0);
+    attribute(&n, "then_branch", 5, 6, &inner);
+    b_message(&graph, 1, &n);
+    node(&graph, 1, "Add", "x x", "q");
+    node(&graph, 1, "Squeeze", "same", "c");
+    node(&graph, 1, "Equal", "s s", "same");
+    node(&graph, 1, "Shape", "x", "s");
+    Bytes model = b_model_of(&graph);
+    expect_all(load_bytes(&model), LONG, (1 + 2) + 2);
+}
+
+/* As many nodes as a file may have, each before the one it reads. */
+static void a_long_chain_backward(void **state)
+{
+    (void)state;
+    static const int64_t dims[] = { 1 };
+    enum { CHAIN = 20000 };
+    Bytes graph = { 0 };
+    ends(&graph, dims, 1);
+    for (int i = CHAIN; i > 0; i--) {
+        char in[12], out[12];
+        snprintf(in, sizeof in, i == 1 ? "x" : "v%d", i - 1);
+        snprintf(out, sizeof out, i == CHAIN ? "y" : "v%d", i);
+        node(&graph, 1, "Neg", in, out);
+    }
+    Bytes model = b_model_of(&graph);
+    Loaded l = load_bytes(&model);
+    assert_int_equal(l.code, 0);
+#ifndef __SANITIZE_ADDRESS__
+    if (l.seconds > 5)
+        fail_msg("%.1f s", l.seconds);
+#endif
+    compiler_free(l.cx);
+}
+
 /* Signals without the last axis of extent 1. */
 static void spectra_of_plain_signals(void **state)
 {
@@ -261,6 +306,8 @@ int main(void)
         cmocka_unit_test(the_branch_follows_from_shapes),
         cmocka_unit_test(a_condition_of_data_is_refused),
         cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(nodes_in_another_order),
+        cmocka_unit_test(a_long_chain_backward),
         cmocka_unit_test(spectra_of_plain_signals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

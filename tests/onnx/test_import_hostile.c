@@ -67,7 +67,7 @@ static void test_order(void **state)
     Bytes g = graph_of("x", "a");
     add_node(&g, 1, "Add", "b", "x", "a");
     add_node(&g, 1, "Neg", "a", NULL, "b");
-    check_graph(&g, 3, "no node, input or initializer before it gives `b`");
+    check_graph(&g, 3, "no node, input or initializer before it gives `a`"); /* they go in a ring */
     g = graph_of("x", "y");
     add_node(&g, 1, "Neg", "y", NULL, "y");
     check_graph(&g, 3, "no node, input or initializer before it gives `y`");
