@@ -303,7 +303,8 @@ bool checkpoint_load_weights(Engine *e, const char *path)
     DlrtIo io;
     if (!given && library_weights(&e->library, &io))
         return true; /* it began with them */
-    if (!given && engine_has_start_values(e))
+    bool trains = e->unit && e->unit->recipe.present; /* and what it has become is in its file */
+    if (!given && engine_has_start_values(e) && !(trains && !access(own, F_OK)))
         return true;
     if (!given && access(own, F_OK)) {
         uint32_t d =

@@ -341,6 +341,14 @@ static void fill_group(Examples *x, uint32_t i, int64_t count)
                row);
 }
 
+static int64_t elements_of(const HostNpy *f)
+{
+    int64_t n = 1;
+    for (int d = 0; d < f->rank; d++)
+        n *= f->dims[d];
+    return n;
+}
+
 /* An array as an input: with or without the axis of examples, its numbers converted and checked. */
 static bool take_array(Examples *x, uint32_t i)
 {
@@ -357,8 +365,12 @@ static bool take_array(Examples *x, uint32_t i)
     if (!fits || count < 1) {
         DlrtValue have = { .dtype = (uint8_t)f->dtype, .rank = (uint8_t)f->rank };
         memcpy(have.dims, f->dims, sizeof have.dims);
-        diag_report(x->e->run->cx, DIAG_E0604, 0, "%s is %s, but the input `%s` is %s", x->path[i],
-                    value_text(x->e, &have), v->name, value_text(x->e, v));
+        uint32_t d = diag_report(x->e->run->cx, DIAG_E0604, 0,
+                                 "%s is %s, but the input `%s` is %s", x->path[i],
+                                 value_text(x->e, &have), v->name, value_text(x->e, v));
+        if (f->rank && item_elements(x, i) * (lead ? f->dims[0] : 1) == elements_of(f))
+            diag_add(x->e->run->cx, d, DIAG_HELP, 0,
+                     "it has as many elements: give it the shape of the input");
         return false;
     }
     if (lead && x->count >= 0 && x->count != count)

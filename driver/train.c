@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void talk(const Train *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -202,7 +203,9 @@ static bool refuse_foreign(const Train *t)
     Compiler *cx = e->run->cx;
     uint32_t d = diag_report(cx, DIAG_E0903, 0,
                              "%s is there already, and is no whole checkpoint of a run", t->path);
-    diag_add(cx, d, DIAG_HELP, 0, "move it away, or write over it: dlrun train %s --fresh",
+    diag_add(cx, d, DIAG_HELP, 0, "begin with its weights: dlrun train %s -w %s", engine_words(e),
+             t->path);
+    diag_add(cx, d, DIAG_HELP, 0, "or move it away, or write over it: dlrun train %s --fresh",
              engine_words(e));
     return false;
 }
@@ -253,11 +256,21 @@ static bool resume(Train *t)
     return true;
 }
 
+/* Weights that the run is told to begin with may be those that it will write over: dlcc import puts
+ * them there. */
+static bool is_same_file(const char *weights, const char *path)
+{
+    struct stat a, b;
+    return weights && !stat(weights, &a) && !stat(path, &b) && a.st_dev == b.st_dev &&
+           a.st_ino == b.st_ino;
+}
+
 static bool begin(Train *t)
 {
     Engine *e = t->engine;
     const Options *o = &e->run->options;
     bool wants_resume = option_given(o, OPT_RESUME), fresh = option_given(o, OPT_FRESH);
+    const char *weights = option_value(o, OPT_WEIGHTS, NULL);
     CheckpointKind kind = checkpoint_look(e, t->path);
     if (wants_resume && fresh) {
         diag_report(e->run->cx, DIAG_E0909, 0, "--resume and --fresh exclude one another");
@@ -269,7 +282,7 @@ static bool begin(Train *t)
         talk(t, "resume   nothing is at %s yet; beginning", t->path);
     if (kind == CHECKPOINT_UNFINISHED && !fresh)
         return refuse_unfinished(t);
-    if (kind == CHECKPOINT_FOREIGN && !fresh)
+    if (kind == CHECKPOINT_FOREIGN && !fresh && !is_same_file(weights, t->path))
         return refuse_foreign(t);
     return begin_anew(t);
 }
