@@ -4,9 +4,10 @@
  * Stored are: results of the entry, anchors (reductions, contractions, calls, scatters,
  * concatenations), what an access cannot reach through an index map, and values whose bytes cost
  * less than computing them again in every kernel that needs them. An anchor absorbs the chain of
- * element-wise users that only it feeds: no cycle can arise, since nothing else in the chain's
- * kernel can depend on the anchor. Everything else is inlined into its users. Fusing greedily along
- * edges instead would make cycles: a -> k1 -> b and a -> b in one kernel. */
+ * element-wise users that only it feeds, with detours that come together again, as in x
+ * sigmoid(x): no cycle can arise, since nothing else in the chain's kernel can depend on the
+ * anchor. Everything else is inlined into its users. Fusing greedily along edges instead would make
+ * cycles: a -> k1 -> b and a -> b in one kernel. */
 #include "passes/fuse.h"
 
 #include <string.h>
@@ -17,6 +18,8 @@ enum {
     SPREAD_LIMIT =
         3, /* the same for a value that a broadcast or overlapping windows would repeat */
     EPILOGUE_LIMIT = 24,
+    DETOUR_LIMIT = 16, /* values between one and where all that is made of it comes together */
+    DETOUR_SPAN = 256, /* nodes that are looked at for that */
     EXPRESSION_LIMIT = 96 /* operations inlined into one expression */
 };
 
@@ -116,6 +119,52 @@ static void store_operands_of(Fuse *f, NodeId n)
     }
 }
 
+typedef struct {
+    NodeId at[DETOUR_LIMIT]; /* a value, and what is made of it so far */
+    uint32_t open[DETOUR_LIMIT]; /* their users that are not seen yet */
+    uint32_t n, users;           /* and the sum of those */
+} Detour;
+
+/* True when u reads of the detour; those reads are not open any more. */
+static bool detour_read(const Graph *g, Detour *d, NodeId u)
+{
+    uint32_t before = d->users;
+    for (uint32_t i = 0; i < d->n; i++)
+        for (uint32_t j = 0; j < graph_node(g, u)->count; j++)
+            if (graph_operand(g, u, j) == d->at[i]) {
+                d->open[i]--;
+                d->users--;
+                break;
+            }
+    return d->users < before;
+}
+
+/* The one value that everything made of x element by element leads to; else NODE_NONE. What lies
+ * between is entered in `below`. */
+static NodeId find_join(Fuse *f, NodeId x)
+{
+    const Graph *g = f->g;
+    Detour d = { .at = { x }, .open = { f->users[x] }, .n = 1, .users = f->users[x] };
+    NodeId end = g->nodes.n - x > DETOUR_SPAN ? x + DETOUR_SPAN : g->nodes.n;
+    for (NodeId u = x + 1; u < end; u++) {
+        if (!f->live[u] || !detour_read(g, &d, u))
+            continue;
+        if (lower_of(g, u) != LOWER_ELEMENTWISE || f->below[u] != NODE_NONE)
+            return NODE_NONE;
+        if (!d.users) {
+            for (uint32_t i = 1; i < d.n; i++)
+                f->below[d.at[i]] = x;
+            return u;
+        }
+        if (f->root[u] || d.n == DETOUR_LIMIT)
+            return NODE_NONE;
+        d.at[d.n] = u;
+        d.open[d.n++] = f->users[u];
+        d.users += f->users[u];
+    }
+    return NODE_NONE;
+}
+
 /* From an anchor along its only users, as far as they are computed element by element in place. */
 static void absorb_epilogues(Fuse *f, const NodeId *last_user)
 {
@@ -124,10 +173,9 @@ static void absorb_epilogues(Fuse *f, const NodeId *last_user)
         if (!f->live[a] || !is_anchor(g, a))
             continue;
         NodeId end = a;
-        for (int length = 0; !f->root[end] && f->users[end] == 1 && length < EPILOGUE_LIMIT;
-             length++) {
-            NodeId u = last_user[end];
-            if ((lower_of(g, u) != LOWER_ELEMENTWISE && !is_bijection(g, u)) ||
+        for (int length = 0; !f->root[end] && f->users[end] && length < EPILOGUE_LIMIT; length++) {
+            NodeId u = f->users[end] == 1 ? last_user[end] : find_join(f, end);
+            if (u == NODE_NONE || (lower_of(g, u) != LOWER_ELEMENTWISE && !is_bijection(g, u)) ||
                 f->below[u] != NODE_NONE)
                 break;
             f->below[u] = end;

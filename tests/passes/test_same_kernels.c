@@ -53,7 +53,7 @@ static const Form forms[] = {
     { "GELU after a product",
       "in x 6 64;in w 64 96;in b 96;float c 1.4142135;float one 1;float half 0.5;MatMul x w > m;"
       "Add m b > a;Div a c > z;Erf z > f;Add f one > g;Mul a g > h;Mul h half > y",
-      "gelu(x @ w + b)", 2, 3 },
+      "gelu(x @ w + b)", 1, 3 },
     { "SiLU", "in x 6 256;Sigmoid x > s;Mul x s > y", "silu(x)", 1, 1 },
     { "attention",
       SDPA "float c 4;Transpose k > t perm=0,1,3,2;MatMul q t > s;Div s c > d;"
