@@ -15,9 +15,11 @@ const DiagRow diag_rows[DIAG_COUNT] = {
 
 /* Open addressing: ids, 0 is free; cap is a power of two, at least twice the number of locations.
  */
+typedef VEC(uint32_t) Lines; /* where each begins; empty: not asked for yet */
 typedef struct {
     LocId *at;
     uint32_t cap;
+    VEC(Lines) lines; /* by source */
 } LocIndex;
 enum { LOC_INDEX_FIRST = 1024 };
 
@@ -110,19 +112,40 @@ const Loc *loc_get(const Compiler *cx, LocId loc)
     return &cx->locs.at[loc];
 }
 
+/* Kernels and diagnostics ask for thousands of places: a text is gone through once. */
+static const Lines *lines_of(const Compiler *cx, uint32_t file)
+{
+    LocIndex *index = cx->loc_index;
+    const Source *s = &cx->sources.at[file];
+    while (index->lines.n <= file)
+        vec_push(cx->arena, &index->lines, (Lines){ 0 });
+    Lines *lines = &index->lines.at[file];
+    if (!lines->n) {
+        vec_push(cx->arena, lines, 0);
+        const char *end = s->text + s->size;
+        for (const char *p = s->text; (p = memchr(p, '\n', (size_t)(end - p)));)
+            vec_push(cx->arena, lines, (uint32_t)(++p - s->text));
+    }
+    return lines;
+}
+
 void loc_line_column(const Compiler *cx, LocId loc, uint32_t *out_line, uint32_t *out_column)
 {
     const Loc *l = &cx->locs.at[loc];
-    const char *text = cx->sources.at[l->file].text;
-    uint32_t line = 1, column = 1;
-    for (uint32_t i = 0; text && i < l->begin && text[i]; i++) {
-        if (text[i] == '\n')
-            line++, column = 1;
-        else if (((unsigned char)text[i] & 0xC0) != 0x80)
-            column++;
+    const Source *s = &cx->sources.at[l->file];
+    *out_line = *out_column = 1;
+    if (!s->text)
+        return;
+    uint32_t at = l->begin < s->size ? l->begin : (uint32_t)s->size;
+    const Lines *lines = lines_of(cx, l->file);
+    uint32_t low = 0, high = lines->n; /* low begins at or before `at`, high after it */
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        *(lines->at[middle] <= at ? &low : &high) = middle;
     }
-    *out_line = line;
-    *out_column = column;
+    *out_line = low + 1;
+    for (uint32_t i = lines->at[low]; i < at; i++)
+        *out_column += ((unsigned char)s->text[i] & 0xC0) != 0x80;
 }
 
 const char *loc_text(Compiler *cx, LocId loc)

@@ -200,6 +200,7 @@ static int load_file(Load *l)
     l->stage = malloc(bytes + 1);
     l->at = calloc(l->cx->model->tensor_count + 1, sizeof *l->at);
     if (l->stage && l->at) {
+        dlrt_advise_large(l->stage, bytes);
         rc = stage_tensors(l);
         if (!rc)
             commit(l);

@@ -3,6 +3,7 @@
 #include "runtime/parallel.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,13 +51,11 @@ const char *dlrt_message(const DlrtContext *cx)
 
 /* ---- Making ---- */
 
-/* Tensors of many MiB are filled at once, and read in every call: large pages cost less to get and
- * to find. Advice only: what the system makes of it changes no result. */
-static void advise_tensors(const DlrtModel *model, char *context)
+void dlrt_advise_large(void *memory, size_t size)
 {
     const uintptr_t page = (uintptr_t)2 << 20;
-    uintptr_t from = ((uintptr_t)context + (uintptr_t)model->view_bytes + page - 1) / page * page,
-              to = ((uintptr_t)context + (uintptr_t)model->context_bytes) / page * page;
+    uintptr_t from = ((uintptr_t)memory + page - 1) / page * page,
+              to = ((uintptr_t)memory + size) / page * page;
     if (from < to)
         madvise((void *)from, to - from, MADV_HUGEPAGE);
 }
@@ -105,6 +104,30 @@ static void write_start(DlrtContext *cx, const DlrtStart *s)
     }
 }
 
+typedef struct {
+    DlrtContext *cx;
+    _Atomic uint32_t next;
+} Starts;
+
+static void start_thread(void *arg, int thread, int threads)
+{
+    Starts *s = arg;
+    const DlrtModel *m = s->cx->model;
+    (void)thread, (void)threads;
+    for (uint32_t i; (i = atomic_fetch_add(&s->next, 1)) < m->start_count;)
+        write_start(s->cx, &m->starts[i]);
+}
+
+/* Threads are worth it where there is much to copy. */
+static void write_starts(DlrtContext *cx)
+{
+    const int64_t much = 4 << 20;
+    bool several = cx->model->context_bytes - cx->model->view_bytes >= much &&
+                   dlrt_threads_are_safe(cx->pid);
+    Starts s = { .cx = cx };
+    dlrt_parallel(several ? cx->threads : 1, start_thread, &s);
+}
+
 int dlrt_init(const DlrtModel *model, uint64_t abi, void *mem, size_t size, uint64_t seed,
               DlrtContext **out_cx)
 {
@@ -121,7 +144,8 @@ int dlrt_init(const DlrtModel *model, uint64_t abi, void *mem, size_t size, uint
     if (rc)
         return rc;
     if (cx->allocated)
-        advise_tensors(model, (char *)cx);
+        dlrt_advise_large((char *)cx + model->view_bytes,
+                          (size_t)(model->context_bytes - model->view_bytes));
     cx->shared = cx;
     cx->threads = cx->pid ? dlrt_default_threads() : 1;
     cx->clock.steps = (double)model->steps;
@@ -138,8 +162,7 @@ int dlrt_init(const DlrtModel *model, uint64_t abi, void *mem, size_t size, uint
             return rc;
         }
     }
-    for (uint32_t i = 0; i < model->start_count; i++)
-        write_start(cx, &model->starts[i]);
+    write_starts(cx);
     *out_cx = cx;
     return DLRT_OK;
 }

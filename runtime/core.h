@@ -55,6 +55,12 @@ int dlrt_check_arguments(const DlrtContext *cx, const DlrtEntry *e, int64_t B,
 int dlrt_walk(DlrtContext *cx, const DlrtEntry *entry, int64_t B, const void *const *inputs,
               void *const *outputs);
 
+/* ---- context.c ---- */
+
+/* Memory of many MiB that is filled at once: large pages cost less to get and to find. Advice only:
+ * what the system makes of it changes no result. */
+void dlrt_advise_large(void *memory, size_t size);
+
 /* ---- tensor.c ---- */
 
 /* Index of the tensor, or -1. */
