@@ -142,7 +142,8 @@ struct Module {
     bool is_std;
     bool loading;
     struct OnnxWeights *weights; /* of an ONNX file: the elements of its tensors; else NULL */
-    const char *until;           /* and where the file was cut, or NULL */
+    bool onnx;                   /* is imported from an ONNX file, which is read when it is used */
+    const char *part;            /* of an ONNX file: what of it, as text */
 };
 
 /* ---- Functions and layers ---- */
@@ -517,8 +518,8 @@ bool data_check(Elab *e, const DataView *view, const AstFn *loss, LocId loc);
 /* ---- elab_load.c ---- */
 
 Module *module_import(Elab *e, Module *from, const AstString *path);
-/* The model of an ONNX module, cut at a value or node `until`, said at loc (NULL: whole). */
-Val module_model(Elab *e, Module *m, const char *until, LocId loc);
+/* The model of an ONNX module: Net(until="/name", seq=7) takes a part of it, or fixes its dims. */
+Val module_model(Elab *e, Module *m, const Args *args, LocId loc);
 AstExpr *parse_value(Elab *e, const char *origin, const char *text);
 
 #endif

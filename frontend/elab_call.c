@@ -460,19 +460,6 @@ static bool lacks_argument(const LayerVal *l)
     return l->args.n < required;
 }
 
-/* Net() and Net(until="/name") of an imported ONNX file: its model, a layer. */
-static Val apply_onnx(Elab *e, Val f, const Args *args, LocId loc)
-{
-    if (!args->n)
-        return module_model(e, f.module, NULL, 0);
-    const Arg *a = &args->at[0];
-    if (args->n == 1 && a->name && !strcmp(a->name, "until") && a->val.kind == VAL_STRING)
-        return module_model(e, f.module, a->val.string.text, loc_here(e, a->loc));
-    diag_report(e->cx, DIAG_E0404, loc_here(e, loc),
-                "a model from an ONNX file takes one argument: until=\"NAME\"");
-    return val_error();
-}
-
 Val apply(Elab *e, Val f, const Args *args, const AstExpr *site, LocId loc)
 {
     switch (f.kind) {
@@ -495,8 +482,8 @@ Val apply(Elab *e, Val f, const Args *args, const AstExpr *site, LocId loc)
                  : val_error();
     }
     case VAL_MODULE:
-        if (f.module->weights)
-            return apply_onnx(e, f, args, loc);
+        if (f.module->onnx)
+            return module_model(e, f.module, args, loc);
         break;
     case VAL_ERROR: return f;
     case VAL_NONE:

@@ -210,8 +210,8 @@ static Val part_instance(Elab *e, Instance *i, Val config, const char *segment, 
 {
     if (config.kind == VAL_INSTANCE) /* another name for it: shared */
         return config;
-    if (config.kind == VAL_MODULE && config.module->weights) /* an ONNX file: its model */
-        config = module_model(e, config.module, NULL, loc);
+    if (config.kind == VAL_MODULE && config.module->onnx)
+        config = module_model(e, config.module, &(Args){ 0 }, loc);
     if (config.kind == VAL_ERROR)
         return config;
     if (config.kind != VAL_LAYER) {
@@ -513,7 +513,7 @@ Val eval_field(Elab *e, const AstExpr *x, Scope *s)
     const AstName *name = &x->field.name;
     if (v.kind == VAL_INSTANCE)
         return instance_field(e, v, x);
-    if (v.kind == VAL_MODULE && name->text) {
+    if (v.kind == VAL_MODULE && name->text && !v.module->onnx) {
         Val item = module_lookup(e, v.module, name->text);
         if (item.kind == VAL_NONE) {
             report_unknown(e, v.module->scope, "name", name);

@@ -77,17 +77,16 @@ static bool is_onnx(const char *path)
     return dot && !strcmp(dot, ".onnx");
 }
 
-/* The model of an ONNX file, up to a value or node of it, as a module of its own. */
-static Module *load_onnx(Elab *e, const char *path, const char *until, LocId loc)
+/* The model of an ONNX file, or a part of it, as a module of its own; `key` tells parts apart. */
+static Module *load_onnx(Elab *e, const char *path, const OnnxPart *part, const char *key)
 {
     for (uint32_t i = 0; i < e->modules.n; i++) {
         Module *m = e->modules.at[i];
-        if (!strcmp(m->path, path) && m->weights &&
-            (until ? m->until && !strcmp(m->until, until) : !m->until))
+        if (!strcmp(m->path, path) && m->weights && !strcmp(m->part, key))
             return m;
     }
     OnnxWeights *weights;
-    const char *text = onnx_import(e, path, until, loc, &weights);
+    const char *text = onnx_import(e, path, part, &weights);
     if (!text)
         return NULL;
     uint32_t source = compiler_add_source(e->cx, path, text, strlen(text));
@@ -95,25 +94,47 @@ static Module *load_onnx(Elab *e, const char *path, const char *until, LocId loc
     if (!m)
         return NULL;
     m->weights = weights;
-    m->until = until;
+    m->part = key;
     vec_push(e->a, &e->modules, m);
     return m;
 }
 
-Val module_model(Elab *e, Module *m, const char *until, LocId loc)
+static bool read_part(Elab *e, const Args *args, OnnxPart *out, const char **out_key)
 {
-    Module *part = until ? load_onnx(e, m->path, until, loc) : m;
-    if (!part)
-        return val_error();
-    return module_lookup(e, part, part->file->items[0]->layer.name.text);
+    *out_key = "";
+    for (uint32_t i = 0; i < args->n; i++) {
+        const Arg *a = &args->at[i];
+        bool until = a->name && !strcmp(a->name, "until") && a->val.kind == VAL_STRING;
+        if (!until && (!a->name || a->val.kind != VAL_INT || a->val.i < 0)) {
+            diag_report(e->cx, DIAG_E0404, loc_here(e, a->loc),
+                        "a model from an ONNX file takes until=\"NAME\", and its dims as "
+                        "numbers: seq=128");
+            return false;
+        }
+        out->loc = loc_here(e, a->loc);
+        const char *value =
+            until ? a->val.string.text : arena_printf(e->a, "%lld", (long long)a->val.i);
+        if (until)
+            out->until = value;
+        else
+            vec_push(e->a, &out->dims, (FrontendSetting){ a->name, value });
+        *out_key = arena_printf(e->a, "%s%s=%s\n", *out_key, a->name, value);
+    }
+    return true;
+}
+
+Val module_model(Elab *e, Module *m, const Args *args, LocId loc)
+{
+    OnnxPart part = { .loc = loc_here(e, loc) };
+    const char *key;
+    Module *found = read_part(e, args, &part, &key) ? load_onnx(e, m->path, &part, key) : NULL;
+    return found ? module_lookup(e, found, found->file->items[0]->layer.name.text) : val_error();
 }
 
 static Module *load_path(Elab *e, const char *path, LocId loc)
 {
     char *text;
     size_t size;
-    if (is_onnx(path))
-        return load_onnx(e, path, NULL, loc);
     for (uint32_t i = 0; i < e->modules.n; i++)
         if (!strcmp(e->modules.at[i]->path, path)) {
             if (!e->modules.at[i]->loading)
@@ -144,7 +165,11 @@ Module *module_import(Elab *e, Module *from, const AstString *path)
         *path->text == '/' || !slash
             ? path->text
             : arena_printf(e->a, "%.*s/%s", (int)(slash - from->path), from->path, path->text);
-    return load_path(e, full, path->loc);
+    if (!is_onnx(full))
+        return load_path(e, full, path->loc);
+    Module *m = arena_make(e->a, Module);
+    *m = (Module){ .path = full, .onnx = true };
+    return m;
 }
 
 AstExpr *parse_value(Elab *e, const char *origin, const char *text)
@@ -385,7 +410,9 @@ static Unit *load(Elab *e, Module *m)
 Unit *frontend_load(Compiler *cx, const char *path, const FrontendOptions *options)
 {
     Elab e;
-    return prepare(&e, cx, options) ? load(&e, load_path(&e, path, 0)) : NULL;
+    if (!prepare(&e, cx, options))
+        return NULL;
+    return load(&e, is_onnx(path) ? load_onnx(&e, path, NULL, "") : load_path(&e, path, 0));
 }
 
 Unit *frontend_load_source(Compiler *cx, uint32_t source, const FrontendOptions *options)

@@ -256,10 +256,8 @@ static bool import_outputs(Import *im)
         turn_back(im, im->outputs.at[0]);
     if (im->stopped)
         return true;
-    if (im->until) {
-        import_nowhere(im);
-        return false;
-    }
+    if (im->until)
+        return import_nowhere(im);
     for (size_t i = 0; i < g->n_output; i++) {
         const char *name = g->output[i]->name ? g->output[i]->name : "";
         OnnxValue *v = names_find(im, im->names, name);
@@ -298,9 +296,11 @@ static bool walk(Import *im)
     return im->again || (im->n_nodes <= ONNX_MAX_NODES && import_outputs(im));
 }
 
+/* What is cut off may be anything. */
 static bool report_refusals(Import *im)
 {
-    if (!im->refusals.n)
+    bool cut = im->stopped && im->outputs.n && im->outputs.at[0]->kind != VALUE_MISSING;
+    if (!im->refusals.n || cut)
         return true;
     uint32_t nodes = 0;
     for (uint32_t i = 0; i < im->refusals.n; i++)
@@ -367,10 +367,13 @@ const void *onnx_weight(const OnnxWeights *w, const char *name, Dtype *out_dtype
     return (*found)->data->data;
 }
 
-const char *onnx_import(Elab *e, const char *path, const char *until, LocId loc,
-                        OnnxWeights **out_weights)
+const char *onnx_import(Elab *e, const char *path, const OnnxPart *part, OnnxWeights **out_weights)
 {
-    Import im = { .e = e, .a = e->a, .path = path, .until = until, .until_loc = loc };
+    Import im = { .e = e,
+                  .a = e->a,
+                  .path = path,
+                  .until = part ? part->until : NULL,
+                  .part = part };
     Elab before = *e; /* the place in the program from which the file is imported */
     im.file = onnx_open(e->cx, path);
     if (!im.file)

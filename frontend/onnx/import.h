@@ -208,7 +208,7 @@ struct Import {
     OnnxFile *file;
     const Onnx__ModelProto *model;
     const char *path, *until;
-    LocId until_loc;
+    const struct OnnxPart *part; /* NULL: the whole */
     const char *model_name;    /* an identifier */
     Graph *g;          /* scratch */
     Scope *scope;      /* identifiers of the text, with their values in g */
@@ -285,8 +285,9 @@ const Onnx__AttributeProto *node_attr(const OnnxNode *q, const char *name);
 const char *node_title(OnnxNode *q); /* "node `conv1` (Conv)" */
 /* The text of the model, when all nodes are done. */
 const char *import_model_text(Import *im);
-/* Reports that there is no value or node `until`. */
-void import_nowhere(Import *im);
+/* Why `until` was not reached: true if it is there, and one of the refusals is why; else false, and
+ * reported. */
+bool import_nowhere(Import *im);
 /* Declares the graph's inputs: their dims, and which is the batch. */
 bool import_inputs(Import *im);
 bool import_initializers(Import *im, Names *names, const Onnx__GraphProto *g);

@@ -5,8 +5,10 @@
  * at hand. */
 #include "frontend/name.h"
 #include "frontend/onnx/import.h"
+#include "frontend/onnx/onnx.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct {
@@ -35,6 +37,12 @@ static const char *dim_name(GraphInput *q, const Onnx__TensorShapeProto__Dimensi
 
 static bool defined(GraphInput *q, const char *name, int64_t *out)
 {
+    const OnnxPart *part = q->im->part;
+    for (uint32_t i = 0; part && i < part->dims.n; i++)
+        if (!strcmp(part->dims.at[i].name, name)) {
+            *out = strtoll(part->dims.at[i].value, NULL, 10);
+            return true;
+        }
     const FrontendSetting *d = find_define(q->im->e, name);
     if (!d)
         return false;
@@ -270,6 +278,36 @@ static Names *initializer_names(Import *im)
     return names;
 }
 
+/* Whether the dims that the program says are all there. */
+static bool check_dims(Import *im)
+{
+    const Onnx__GraphProto *g = im->model->graph;
+    VEC(const char *) names = { 0 };
+    for (size_t i = 0; i < g->n_input; i++) {
+        const Onnx__TypeProto *t = g->input[i]->type;
+        bool tensor = t && t->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && t->tensor_type;
+        const Onnx__TensorShapeProto *s = tensor ? t->tensor_type->shape : NULL;
+        for (size_t k = 0; s && k < s->n_dim; k++)
+            if (s->dim[k]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM)
+                vec_push(im->a, &names, s->dim[k]->dim_param);
+    }
+    for (uint32_t i = 0; im->part && i < im->part->dims.n; i++) {
+        const char *name = im->part->dims.at[i].name, *near;
+        bool found = false;
+        for (uint32_t k = 0; k < names.n; k++)
+            found |= !strcmp(names.at[k], name);
+        if (found)
+            continue;
+        near = diag_nearest(name, names.at, names.n);
+        uint32_t d = diag_report(im->e->cx, DIAG_E0404, im->part->loc,
+                                 "no input of %s has a dim `%s`", im->path, name);
+        if (near)
+            diag_add(im->e->cx, d, DIAG_HELP, 0, "did you mean `%s`?", onnx_escape(im->a, near));
+        return false;
+    }
+    return true;
+}
+
 /* Whether what was given by name is all there. */
 static bool check_names(Import *im, Names *initializers)
 {
@@ -290,7 +328,7 @@ bool import_inputs(Import *im)
     if (!im->static_batch)
         im->batch = NULL;
     im->dims.n = 0;
-    if (!check_names(im, initializers))
+    if (!check_names(im, initializers) || !check_dims(im))
         return false;
     for (uint32_t i = 0; i < g->n_input; i++)
         if (!names_find(im, initializers, g->input[i]->name) && !learn_dims(im, i))

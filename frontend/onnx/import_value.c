@@ -6,6 +6,7 @@
  * of a formula, an epsilon or a half. */
 #include "frontend/name.h"
 #include "frontend/onnx/import.h"
+#include "frontend/onnx/onnx.h"
 #include "ir/value.h"
 
 #include <ctype.h>
@@ -323,7 +324,7 @@ const char *value_expression(OnnxNode *q, OnnxValue *v, bool as_state)
 
 /* ---- A place in the graph ---- */
 
-void import_nowhere(Import *im)
+bool import_nowhere(Import *im)
 {
     const Onnx__GraphProto *g = im->model->graph;
     size_t n = 0, room = 1;
@@ -331,15 +332,18 @@ void import_nowhere(Import *im)
         room += 1 + g->node[i]->n_output;
     const char **names = arena_new_array(im->a, const char *, room);
     for (size_t i = 0; i < g->n_node; i++) {
-        if (g->node[i]->name)
-            names[n++] = g->node[i]->name;
+        names[n++] = g->node[i]->name ? g->node[i]->name : "";
         for (size_t k = 0; k < g->node[i]->n_output; k++)
             names[n++] = g->node[i]->output[k];
     }
+    for (size_t i = 0; i < n && im->refusals.n; i++)
+        if (!strcmp(names[i], im->until))
+            return true;
     const char *near = diag_nearest(im->until, names, n);
-    uint32_t d = diag_report(im->e->cx, DIAG_E0401, im->until_loc,
+    uint32_t d = diag_report(im->e->cx, DIAG_E0401, im->part->loc,
                              "there is no value or node `%s` in %s", onnx_escape(im->a, im->until),
                              im->path);
     if (near)
         diag_add(im->e->cx, d, DIAG_HELP, 0, "did you mean `%s`?", onnx_escape(im->a, near));
+    return false;
 }

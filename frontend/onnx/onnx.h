@@ -5,10 +5,16 @@
 
 typedef struct OnnxWeights OnnxWeights;
 
-/* The model in the file at `path`, as text of one .dl `model`, up to the value or node `until`,
- * which stands at loc (NULL: whole). NULL: reported. The weights are those of the `param` and
- * `state` lines. */
-const char *onnx_import(Elab *e, const char *path, const char *until, LocId loc,
+/* What of a file is wanted: up to the value or node `until` (NULL: whole), with these dims. */
+typedef struct OnnxPart {
+    const char *until;
+    LocId loc; /* of until, or of the dims */
+    VEC(FrontendSetting) dims;
+} OnnxPart;
+
+/* The model in the file at `path`, or the part of it (NULL: the whole), as text of one .dl `model`.
+ * NULL: reported. The weights are those of the `param` and `state` lines. */
+const char *onnx_import(Elab *e, const char *path, const OnnxPart *part,
                         OnnxWeights **out_weights);
 
 /* The elements of the tensor that the text calls `name` (after `as`), and their dtype; NULL: none.

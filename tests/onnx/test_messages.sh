@@ -114,6 +114,38 @@ model Cut {
 END
 one 1 'E0401.*no value or node .scald. in seq.onnx' "$DLCC" check cut.dl -D seq=5
 grep -q 'cut.dl:3:26' out && grep -q 'did you mean .scaled.' out || fail "no place, or no proposal"
+# Dims of the file are given in place.
+sed -i 's/until="scald"/until="scaled", seq=5/' cut.dl
+expect 0 'is right' "$DLCC" check cut.dl
+sed 's/seq=5/sec=5/' cut.dl >dim.dl
+one 1 'E0404.*no input of seq.onnx has a dim .sec.' "$DLCC" check dim.dl
+grep -q 'did you mean .seq.' out || fail "no proposal of a dim"
+sed 's/seq=5/seq="5"/' cut.dl >dim.dl
+one 1 'E0404.*takes until="NAME", and its dims' "$DLCC" check dim.dl
+sed 's/ = Seq(.*/ = Seq.scaled/' cut.dl >dim.dl
+one 1 'E0415' "$DLCC" check dim.dl
+sed -i 's/until="scaled", seq=5/until="scald"/' cut.dl
+# What follows a cut may be unknown here: feat = x W, then strings and TfIdfVectorizer.
+base64 -d >unknown.onnx <<'END'
+CAg6+QIKGAoBeAoBVxIEZmVhdBoCbW0iBk1hdE11bAoYCgFzEgF0IhBTdHJpbmdOb3JtYWxpemVyChIKBGZlYXQSAXkaAXIiBFJlbHUKsAEKAXkSAXoaAnRm
+Ig9UZklkZlZlY3Rvcml6ZXIqFgoPbWF4X2dyYW1fbGVuZ3RoGAGgAQIqFQoObWF4X3NraXBfY291bnQYAKABAioWCg9taW5fZ3JhbV9sZW5ndGgYAaABAioN
+CgRtb2RlIgJURqABAyoTCgxuZ3JhbV9jb3VudHNAAKABByoUCg1uZ3JhbV9pbmRleGVzQACgAQcqEgoLcG9vbF9pbnQ2NHNAAaABBxIBZyo7CAQIAxABQgFX
+SjB4zOE/aOHMPpOOej/Lag9AJAzvP+Iuer//OHM/Yv0avmhk0734OdI+KIATPqIluj9aFAoBeBIPCg0IARIJCgMSAU4KAggEWhAKAXMSCwoJCAgSBQoDEgFO
+YhQKAXoSDwoNCAESCQoDEgFOCgIIA0IECgAQEQ==
+END
+cat >known.dl <<'END'
+import "unknown.onnx" as Net
+model Known {
+  layer body = Net(until="y")
+  export fn f(x: f32[B, 4]) -> f32[B, 3] { body(x) }
+}
+END
+one 4 'E0720' "$DLCC" check unknown.onnx
+expect 0 'is right' "$DLCC" check known.dl
+sed 's/until="y"/until="z"/' known.dl >late.dl
+one 4 'E0720' "$DLCC" check late.dl
+sed 's/until="y"/until="fea"/' known.dl >late.dl
+one 1 'E0401.*no value or node .fea.' "$DLCC" check late.dl
 # A layer of the file without a cut needs no parentheses; the arrays are the program's, not its.
 sed -i 's/(until="scald")//' cut.dl
 expect 0 '^f \[2, 5, 2\]' "$DLRUN" infer cut.dl -D seq=5 -i x=tokens.npy -i m=mask.npy
