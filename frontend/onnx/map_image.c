@@ -243,26 +243,6 @@ bool map_affine_grid(OnnxNode *q)
                     attribute_int(q, "align_corners", 0) ? "true" : "false");
 }
 
-bool map_roi_align(OnnxNode *q)
-{
-    const char *x = node_arg(q, 0), *rois = node_arg(q, 1), *image = node_arg(q, 2);
-    int64_t samples = attribute_int(q, "sampling_ratio", 0);
-    const char *way = attribute_string(q, "coordinate_transformation_mode",
-                                       node_version(q) < 16 ? "output_half_pixel" : "half_pixel");
-    if (!x || !rois || !image)
-        return false;
-    if (samples <= 0)
-        return node_unsupported(q, "samples whose number depends on the region");
-    return node_let(q, 0,
-                    "roi_align(%s, %s, %s, %lld, %lld, %lld, scale=%s, mode=\"%s\", "
-                    "half_pixel=%s)",
-                    x, rois, image, (long long)attribute_int(q, "output_height", 1),
-                    (long long)attribute_int(q, "output_width", 1), (long long)samples,
-                    text_float(q, attribute_float(q, "spatial_scale", 1)),
-                    import_string(q->im->a, attribute_string(q, "mode", "avg")),
-                    strcmp(way, "half_pixel") ? "false" : "true");
-}
-
 /* ---- Parts of images ---- */
 
 bool map_center_crop_pad(OnnxNode *q)

@@ -66,6 +66,19 @@ static void sampled(void **state)
           "[0, 0, 0]", 1, { 2 }, { 1.5, 2.5 } },
         { "roi_align(reshape(x, 1, 1, 2, 3), reshape(f32(iota(4)//2), 1, 4), i[0, 1..], 1, 1, 1, "
           "half_pixel=false)[0, 0, 0]", 1, { 1 }, { 2 } },
+        /* as many places as elements; of the second region some on the border to the right */
+        { "roi_align_all(reshape(x, 1, 1, 2, 3), reshape(2*f32(iota(4)//2), 1, 4), i[0, 1..], 1, 2)"
+          "[0, 0, 0]", 1, { 2 }, { 1.5, 2.5 } },
+        { "roi_align_all(reshape(x, 1, 1, 2, 3), reshape(f32([0, 0, 4, 2]), 1, 4), i[0, 1..], 1, 2)"
+          "[0, 0, 0]", 1, { 2 }, { 2, 3.5 } },
+        { "max_roi_pool(reshape(x, 1, 1, 2, 3), reshape(f32([0, 0, 0, 2, 1]), 1, 5), 1, 2)"
+          "[0, 0, 0]", 1, { 2 }, { 4, 5 } },
+        { "max_roi_pool(reshape(x, 1, 1, 2, 3), reshape(f32([0, 4, 0, 5, 0]), 1, 5), 1, 1)"
+          "[0, 0, 0]", 1, { 1 }, { 0 } }, /* outside */
+        { "deform_conv(reshape(x, 1, 1, 2, 3), ones(1, 1, 1, 2), zeros(1, 4, 2, 2))[0, 0]",
+          2, { 2, 2 }, { 1, 3, 7, 9 } },
+        { "deform_conv(reshape(x, 1, 1, 2, 3), ones(1, 1, 1, 2), 0.5*ones(1, 4, 2, 2), "
+          "mask=2*ones(1, 2, 2, 2))[0, 0]", 2, { 2, 2 }, { 10, 9.5, 8, 7 } },
         { "col2im(ones(1, 4, 4), [3, 3], [2, 2], [1, 1], [0, 0], [0, 0], [1, 1])[0, 0] + f32(0)",
           2, { 3, 3 }, { 1, 2, 1, 2, 4, 2, 1, 2, 1 } },
     };
@@ -116,6 +129,7 @@ static void senseless_arguments(void **state)
         "resize(x, [0], [3], scales=[1e-7], mode=\"linear\", antialias=true)",
         "grid_sample(reshape(x, 1, 1, 2, 3), zeros(1, 1, 1, 2), padding=\"no\")",
         "roi_align(reshape(x, 1, 1, 2, 3), ones(1, 4), i[0, 1..], 1, 1, 0)",
+        "deform_conv(reshape(x, 1, 1, 2, 3), ones(1, 1, 1, 2), zeros(1, 2, 2, 2))",
         "depth_to_space(reshape(x, 1, 6, 1, 1), 1, mode=\"RCD\")",
         "center_crop_pad(x, [0], [])",
         "dft(x, 2)",
