@@ -125,6 +125,7 @@ static bool import_node(Import *im, const Onnx__NodeProto *proto)
         leave_missing(&q);
         return false;
     }
+    reads = (NodeReads){ 0 }; /* from here on, by the mapping */
     const Onnx__FunctionProto *f = find_function(&q);
     q.row = f ? NULL : find_row(&q);
     if (f)
