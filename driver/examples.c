@@ -308,7 +308,7 @@ static void find_rows(Examples *x)
 static int64_t item_elements(const Examples *x, uint32_t i)
 {
     int64_t elements, bytes;
-    value_bytes(x->values[i], 1, &elements, &bytes);
+    value_bytes(x->values[i], x->group ? x->group : 1, &elements, &bytes);
     return x->each[i] && x->group ? elements / x->group : elements;
 }
 
@@ -323,7 +323,7 @@ static bool make_room(Examples *x, uint32_t i, int64_t count, int64_t *out_eleme
     const DlrtValue *v = x->values[i];
     int64_t elements, bytes, group = x->each[i] ? x->group : 0;
     int64_t room = group ? (count + group - 1) / group : count;
-    bool fits = value_bytes(v, group ? 1 : count, &elements, &bytes);
+    bool fits = value_bytes(v, group ? group : count, &elements, &bytes);
     if (group)
         fits = fits && !__builtin_mul_overflow(bytes, room, &bytes);
     if (!fits || posix_memalign(&x->at[i], 64, (size_t)bytes + 64))

@@ -47,10 +47,11 @@ static bool find_group(Infer *q)
 {
     for (uint32_t i = 0; i < q->entry->output_count; i++) {
         const DlrtValue *v = &q->entry->outputs[i];
-        int64_t rows = v->rank && !value_has_batch(v) ? v->dims[0] : 0;
+        bool pinned = q->entry->flags & DLRT_ENTRY_PINNED, any = has_rows(v) && !pinned;
+        int64_t rows = any ? 0 : v->rank ? v->dims[0] : -1;
         if (!q->wanted[i])
             continue;
-        if (!v->rank || rows < 0 || (!rows && !has_rows(v)) ||
+        if (rows < !any || (pinned && rows != q->entry->max_batch) ||
             (q->inputs.group && rows != q->inputs.group))
             return fail(q, "`%s` is %s: not a result for each row", v->name, value_text(q->e, v));
         q->inputs.group = rows;
@@ -85,7 +86,7 @@ static size_t row_bytes(const Infer *q, uint32_t i)
 {
     const DlrtValue *v = &q->entry->outputs[i];
     int64_t elements, bytes, group = q->inputs.group;
-    value_bytes(v, 1, &elements, &bytes);
+    value_bytes(v, group ? group : 1, &elements, &bytes);
     if (q->rows && !q->wanted[i])
         return 0;
     return group ? (size_t)(bytes / group) : has_rows(v) ? (size_t)bytes : 0;

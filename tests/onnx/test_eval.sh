@@ -95,6 +95,22 @@ expect 0 '' "$DLRUN" eval places.onnx -i x.npy -t places.npy
 near accuracy "$right"
 near cross_entropy "$loss"
 
+# A program that needs its batch as a number takes that many rows at a time, the rest filled up.
+cat >halves.dl <<'END'
+model Halves {
+  export fn scores(x: f32[B, 3]) -> f32[B, 3] {
+    y = concat(x[0..B//2], x[B//2..B], axis=0)
+    y/32 - (y/64)^2
+  }
+}
+END
+"$DLCC" halves.dl -q -D B=7 -o halves.so || fail "no halves.so"
+for model in halves.dl 'halves.dl -D B=10' halves.so; do
+    expect 0 '103 rows' "$DLRUN" eval $model -i x.npy -t label.npy
+    near accuracy "$right"
+    near cross_entropy "$loss"
+done
+
 # Conditions, and numbers for programs.
 expect 0 '' "$DLRUN" eval scores.onnx -i x.npy -t label.npy --require 'accuracy>0.05'
 expect 6 'E0906' "$DLRUN" eval four.onnx -i x.npy -t label.npy --require 'accuracy>0.999'
