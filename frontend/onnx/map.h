@@ -24,5 +24,9 @@ const char *onnx_slice(OnnxNode *q, const char *x, const Shape *s, uint32_t axis
                        int64_t end);
 const char *onnx_slices(OnnxNode *q, const char *x, const Shape *s, const int64_t *begin,
                         const int64_t *end, const int64_t *step);
+/* What an operator of this name says of its inputs; NULL: reported. */
+const char *onnx_conv_text(OnnxNode *q);
+const char *onnx_gemm_text(OnnxNode *q);
+const char *onnx_average_pool_text(OnnxNode *q, const char *x);
 
 #endif

@@ -56,20 +56,22 @@ static const char *bias_text(OnnxNode *q, const char *bias, uint32_t space)
     return text_printf(q, "reshape(%s, %s)", bias, text_dims(q, &to));
 }
 
-bool map_conv(OnnxNode *q)
+const char *onnx_conv_text(OnnxNode *q)
 {
     const Shape *x = node_shape(q, 0), *f = node_shape(q, 1);
     const char *a = node_arg(q, 0), *b = node_arg(q, 1);
     int64_t window[MAX_RANK] = { 0 };
     Window w;
     if (!a || !b)
-        return false;
-    if (f->rank != x->rank)
-        return node_wrong(q, "weights of rank %u for an input of rank %u", f->rank, x->rank);
+        return NULL;
+    if (f->rank != x->rank) {
+        node_wrong(q, "weights of rank %u for an input of rank %u", f->rank, x->rank);
+        return NULL;
+    }
     for (uint32_t i = 2; i < f->rank; i++)
         window[i - 2] = f->dim[i].n;
     if (!window_read(q, x, window, &w))
-        return false;
+        return NULL;
     const char *text = text_printf(
         q, "conv(%s, %s, stride=%s, low=%s, high=%s, dilation=%s, groups=%lld)", a, b,
         text_ints(q, w.stride, w.n), text_ints(q, w.low, w.n), text_ints(q, w.high, w.n),
@@ -77,10 +79,16 @@ bool map_conv(OnnxNode *q)
     if (node_has(q, 2)) {
         const char *bias = node_arg(q, 2);
         if (!bias)
-            return false;
+            return NULL;
         text = text_printf(q, "%s + %s", text, bias_text(q, bias, w.n));
     }
-    return node_let(q, 0, "%s", text);
+    return text;
+}
+
+bool map_conv(OnnxNode *q)
+{
+    const char *text = onnx_conv_text(q);
+    return text && node_let(q, 0, "%s", text);
 }
 
 /* ---- Transposed convolution ---- */
@@ -197,16 +205,21 @@ bool map_max_pool(OnnxNode *q)
                     attribute_int(q, "storage_order", 0) ? ", column_major=true" : "");
 }
 
-bool map_average_pool(OnnxNode *q)
+const char *onnx_average_pool_text(OnnxNode *q, const char *x)
 {
     Window w;
     int64_t extra[MAX_RANK];
-    const char *x = node_arg(q, 0);
     if (!x || !pool_read(q, &w, extra))
-        return false;
-    return node_let(q, 0, "avg_pool(%s, %s, extra=%s, padded=%s)", x,
-                    pool_numbers(q, &w), text_ints(q, extra, w.n),
-                    attribute_int(q, "count_include_pad", 0) ? "true" : "false");
+        return NULL;
+    return text_printf(q, "avg_pool(%s, %s, extra=%s, padded=%s)", x, pool_numbers(q, &w),
+                       text_ints(q, extra, w.n),
+                       attribute_int(q, "count_include_pad", 0) ? "true" : "false");
+}
+
+bool map_average_pool(OnnxNode *q)
+{
+    const char *text = onnx_average_pool_text(q, node_arg(q, 0));
+    return text && node_let(q, 0, "%s", text);
 }
 
 /* The p of a norm: before opset 2 any number, a whole one since. NULL: reported. */

@@ -135,27 +135,3 @@ bool map_multi_head(OnnxNode *q)
            node_let(q, 0, "rearrange(\"b h t d -> b t (h d)\", %s)", parts[0]) &&
            node_let(q, 1, "%s", k) && node_let(q, 2, "%s", v) && node_let(q, 3, "%s", parts[1]);
 }
-
-/* Sums and products of quantized tensors: computed as real numbers. */
-static bool quantized(OnnxNode *q, char sign)
-{
-    const char *in[8];
-    for (uint32_t i = 0; i < 8; i++)
-        if (!(in[i] = node_has(q, i) ? node_arg(q, i)
-                                     : text_printf(q, "%s(0)", dtype_name(node_dtype(q, 0)))))
-            return false;
-    return node_let(q, 0,
-                    "quantize_linear(dequantize_linear(%s, %s, %s) %c dequantize_linear(%s, %s, "
-                    "%s), %s, %s)",
-                    in[0], in[1], in[2], sign, in[3], in[4], in[5], in[6], in[7]);
-}
-
-bool map_qlinear_add(OnnxNode *q)
-{
-    return quantized(q, '+');
-}
-
-bool map_qlinear_mul(OnnxNode *q)
-{
-    return quantized(q, '*');
-}
