@@ -24,6 +24,7 @@ static const struct {
     { "If", "then_branch else_branch", "" }, /* the one that is not taken */
     { "LayerNormalization", "stash_type", "" },
     { "LinearAttention", "chunk_size", "4 5" }, /* decay and beta belong to some update rules */
+    { "MatMulNBits", "accuracy_level", "" }, /* which sums may be of integers */
     { "MaxPool", "storage_order", "" },         /* of the indices */
     { "Multinomial", "seed", "" },
     { "Pad", "value", "2" }, /* of the mode `constant` */

@@ -20,6 +20,7 @@ import onnxruntime
 from onnx import defs, helper, numpy_helper, reference
 
 import opsets_layers  # noqa: F401
+import opsets_microsoft  # noqa: F401
 from opsets_cases import CASES, Init
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
@@ -28,6 +29,8 @@ SKIP = range(2, 6)  # opsets that nobody wrote: what they bring is tested at ops
 
 
 def versions(op):
+    if "::" in op:
+        return [1]
     return sorted({s.since_version for s in SCHEMAS if s.name == op and s.domain == ""})
 
 
@@ -36,21 +39,25 @@ def versions(op):
 
 def model_of(op, opset, inputs, attrs, n_out, types):
     names = ["" if x is None else f"x{i}" for i, x in enumerate(inputs)]
+    n_out, shown = n_out if isinstance(n_out, tuple) else (n_out, n_out)  # of the node, the model
     outs = [f"y{i}" for i in range(n_out)]
-    node = helper.make_node(op, names, outs, name="n", **attrs)
+    domain, op = op.split("::") if "::" in op else ("", op)
+    node = helper.make_node(op, names, outs, name="n", domain=domain, **attrs)
     arrays = [x.value if isinstance(x, Init) else x for x in inputs]
     graph = helper.make_graph(
         [node], "g",
         [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
          for n, a, x in zip(names, arrays, inputs) if n and not isinstance(x, Init)],
-        [helper.make_tensor_value_info(n, t, s) for n, (t, s) in zip(outs, types)],
+        [helper.make_tensor_value_info(n, t, s) for n, (t, s) in list(zip(outs, types))[:shown]],
         [numpy_helper.from_array(a, n) for n, a, x in zip(names, arrays, inputs)
          if isinstance(x, Init)])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid(domain, opset)] if domain else [
+        helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=10)
 
 
 def untyped(op, opset, inputs, attrs, n_out):
-    m = model_of(op, opset, inputs, attrs, n_out, [(1, None)] * n_out)
+    m = model_of(op, opset, inputs, attrs, n_out, [(1, None)] * 9)
     for o in m.graph.output:
         o.ClearField("type")
     return m
@@ -129,7 +136,7 @@ def main():
                 y = [np.asarray(a) for a in expected(op, opset, fed, attrs, want, n_out)]
                 types = [(helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for a in y]
                 m = model_of(op, opset, fed, attrs, n_out, types)
-                folder = os.path.join(root, f"{op}_{opset}_{number}")
+                folder = os.path.join(root, f"{op.split('::')[-1]}_{opset}_{number}")
                 shutil.rmtree(folder, ignore_errors=True)
                 save(folder, m, fed, y)
                 count += 1

@@ -66,6 +66,22 @@ static const Case cases[] = {
       "concat(x0[:, ..1] @ s0, x0[:, 1..] @ s1, axis=1)" },
     { "NonMaxSuppression", 11, "f32 1 4 4; f32 1 1 4", "", 0, "zeros([0, 3], dtype=i64)" },
     { "Relu", 1, "f32 3", "consumed_inputs=0,", 0, "relu(x0)" },
+    { "com.microsoft::RotaryEmbedding", 1, "f32 1 2 4; i64 = 1; f32 5 1; f32 5 1", "", 0,
+      "z = reshape(x0, [1, 2, 2, 2]); c = reshape(x2[1..3], [1, 2, 1])\n"
+      "s = reshape(x3[1..3], [1, 2, 1])\n"
+      "reshape(stack([c*z[..., 0] - s*z[..., 1], s*z[..., 0] + c*z[..., 1]], axis=3), [1, 2, 4])" },
+    { "com.microsoft::GroupQueryAttention", 1, /* a key more than the cache has, of two groups */
+      "f32 1 1 8; f32 1 1 4; f32 1 1 4; f32 1 2 4 2; f32 1 2 4 2; i32 = 2; i32 = 3",
+      "num_heads=4 kv_num_heads=2", 0,
+      "k = concat(x3[:, :, ..2], reshape(x1, [1, 2, 1, 2]), axis=2)\n"
+      "v = concat(x4[:, :, ..2], reshape(x2, [1, 2, 1, 2]), axis=2)\n"
+      "q = reshape(x0, [1, 2, 2, 2])\n"
+      "p = softmax(einsum(\"b g r d, b g s d -> b g r s\", q, k)/sqrt(2))\n"
+      "reshape(einsum(\"b g r s, b g s d -> b g r d\", p, v), [1, 1, 8])" },
+    { "com.microsoft::MatMulNBits", 1, "f32 2 20; u8 3 2 8; f32 6", "N=3 K=20 block_size=16", 0,
+      "q = reshape(stack([mod(x1, u8(16)), div(x1, u8(16))], axis=3), [3, 2, 16])\n"
+      "w = reshape((f32(q) - 8)*reshape(x2, [3, 2, 1]), [3, 32])[:, ..20]\n"
+      "x0 @ transpose(w)" },
     { "Elu", 6, "f32 3", "alpha=2", 0, "elu(x0, a=2)" },
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -85,6 +101,8 @@ static const struct {
     { { "Cast", 1, "f32 3", "to'STRING", 0, NULL }, "a cast to `STRING`" },
     { { "LinearAttention", 27, "f32 1 2 2; f32 1 2 2; f32 1 2 2",
         "q_num_heads=1 kv_num_heads=1", 0, NULL }, "decay or beta is missing" },
+    { { "com.microsoft::GroupQueryAttention", 1, "f32 1 1 8; f32 1 1 4; f32 1 1 4",
+        "num_heads=4 kv_num_heads=2 k_quant_type'PER_TENSOR", 0, NULL }, "a cache of integers" },
     { { "RotaryEmbedding", 23, "f32 1 2 3 8; f32 1 3 4; f32 1 3 4", "rotary_embedding_dim=4", 0,
         NULL }, "rotary_embedding_dim is 4" },
 };
@@ -96,7 +114,8 @@ static int32_t type_code(const char *name)
     static const struct {
         const char *name;
         int32_t code;
-    } types[] = { { "f32", 1 }, { "f16", 10 }, { "i32", 6 }, { "i64", 7 }, { "bool", 9 } };
+    } types[] = { { "f32", 1 }, { "f16", 10 }, { "i32", 6 }, { "i64", 7 }, { "bool", 9 },
+                  { "u8", 2 } };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(types[i].name, name))
             return types[i].code;
@@ -192,7 +211,10 @@ static Bytes model_of(const Case *c, char *args)
                    strstr(c->attributes, "momentum");
     if (trained)
         b_text(&node, 2, "mean");
-    b_text(&node, 4, c->op);
+    const char *colons = strstr(c->op, "::");
+    b_text(&node, 4, colons ? colons + 2 : c->op);
+    if (colons)
+        b_bytes(&node, 7, c->op, (size_t)(colons - c->op));
     put_attributes(c, &node);
     b_message(&graph, 1, &node);
     b_text(&graph, 2, "g");
@@ -200,6 +222,12 @@ static Bytes model_of(const Case *c, char *args)
     if (!strcmp(c->op, "Dropout") && !c->said)
         b_value(&graph, 12, "other", 1, NULL, 0);
     b_int(&model, 1, 8);
+    if (colons) {
+        Bytes usual = { 0 };
+        b_int(&usual, 2, 17);
+        b_message(&model, 8, &usual);
+        b_bytes(&opset, 1, c->op, (size_t)(colons - c->op));
+    }
     b_int(&opset, 2, c->opset);
     b_message(&model, 8, &opset);
     b_message(&model, 7, &graph);
@@ -228,7 +256,7 @@ static void run(Compiler *cx, Unit *u, const char *op, Value *out)
             if (dtype_is_float(t))
                 in[k].f[j] = value_round(t, v);
             else
-                in[k].i[j] = t == DT_BOOL ? v > 0 : (int64_t)(4 * v);
+                in[k].i[j] = t == DT_BOOL ? v > 0 : (int64_t)(t == DT_U8 ? fabs(99 * v) : 4 * v);
         }
     }
     InterpArgs args = { .batch = 1, .inputs = in, .seed = 7 };
