@@ -1,6 +1,7 @@
 /* train.c: the verb `train`: from a recipe to a run, and what is said before and after it. */
 #include "driver/train.h"
 
+#include "driver/examples.h"
 #include "driver/feed.h"
 #include "driver/library_run.h"
 #include "driver/report.h"
@@ -374,7 +375,12 @@ static int train(Run *r, Engine *e)
     int number = 0;
     bool began = false;
     if (!e->unit->recipe.present || !e->model->update_count) {
-        diag_report(r->cx, DIAG_E0419, 0, "%s has no `train` block for %s", e->path, e->unit->name);
+        uint32_t d = diag_report(r->cx, DIAG_E0419, 0, "%s has no `train` block for %s", e->path,
+                                 e->unit->name);
+        if (ends_with(e->path, ".onnx"))
+            diag_add(r->cx, d, DIAG_HELP, 0,
+                     "a .dl program that says how has it as a layer: import \"%s\" as Net",
+                     e->path);
     } else if (e->model->update_count > TRAIN_MAX_UPDATES) {
         diag_report(r->cx, DIAG_E0490, e->unit->recipe.loc, "more than %d updates",
                     TRAIN_MAX_UPDATES);

@@ -97,6 +97,10 @@ one 3 'it is a folder' "$DLCC" check folder.onnx
 one 3 'E0701.*nosuch.onnx' "$DLRUN" gradcheck nosuch.onnx
 one 3 'E0603.*no library of a model' "$DLRUN" infer model.so --random
 
+# Training needs to be told how.
+one 1 'E0419.*no .train. block' "$DLRUN" train seq.onnx -D seq=5
+grep -q 'help: .*import "seq.onnx" as Net' out || fail "no way to train is told"
+
 # Names of entries, derivatives and places.
 one 2 'no export .forwards.; did you mean .forward.' infer -D seq=5 --random --entries forwards
 one 2 'no export .logits.; there is .forward.' infer -D seq=5 --random --entries logits
