@@ -4,6 +4,7 @@
  * Sizes are those of the tables that a library of the model would have; FLOPs and bytes are counted
  * from the kernels at the largest batch, no code is generated. A kernel's share is by the greater
  * of its arithmetic and its traffic, on a machine of 16 operations and 8 bytes a nanosecond. */
+#include "driver/inspect_layers.h"
 #include "driver/verbs.h"
 
 #include "backend/model.h"
@@ -214,6 +215,18 @@ static void print_tensors(Arena *a, const Unit *u)
         printf("  %-28s %-22s %12s\n", "the optimizer's state", "", counted(a, moments));
 }
 
+static void print_layers(Arena *a, const ModelLayers *all)
+{
+    if (!all->layers.n)
+        return;
+    printf("layers of %s, with what they compute\n", all->entry);
+    for (uint32_t i = 0; i < all->layers.n; i++) {
+        const ModelLayer *l = &all->layers.at[i];
+        printf("  %-28s %-22s %12s  %s\n", plain(a, l->name), value_text(a, l->dtype, &l->shape, 0),
+               counted(a, l->params), flops_text(a, l->flops));
+    }
+}
+
 /* For a model without a recipe, which may be somebody's to train: what could be. */
 static void print_trainable(Run *r, const Unit *u, const Trainable *t)
 {
@@ -317,6 +330,22 @@ static bool json_model(Run *r, const Unit *u, const DlrtModel *m)
     return ok;
 }
 
+static bool json_layers(Run *r, const ModelLayers *all)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < all->layers.n; i++) {
+        HostEvent e;
+        const ModelLayer *l = &all->layers.at[i];
+        host_event_begin(&e, stdout, "layer");
+        host_event_string(&e, "name", l->name);
+        host_event_string(&e, "result", value_text(r->arena, l->dtype, &l->shape, 0));
+        host_event_int(&e, "parameters", l->params);
+        host_event_double(&e, "flops", l->flops);
+        ok &= host_event_end(&e);
+    }
+    return ok;
+}
+
 static int inspect_model(Run *r, const char *path)
 {
     FrontendOptions o = run_frontend_options(r);
@@ -325,17 +354,21 @@ static int inspect_model(Run *r, const char *path)
         return EXIT_USAGE;
     Unit *u = frontend_load(r->cx, path, &o);
     Trainable trainable = { 0 };
-    if (u && !r->cx->errors)
+    ModelLayers layers = { 0 };
+    if (u && !r->cx->errors) {
         trainable = trainable_find(u);
+        layers = inspect_layers(u);
+    }
     bool ok = u && !r->cx->errors && run_passes(r, u, NULL, NULL);
     int code = run_finish(r);
     if (!ok || code)
         return code ? code : EXIT_INTERNAL;
     const DlrtModel *m = &model_tables(u->program, NULL, &t)->model;
     if (option_given(&r->options, OPT_JSON))
-        return json_model(r, u, m) ? 0 : EXIT_FILE;
+        return json_model(r, u, m) && json_layers(r, &layers) ? 0 : EXIT_FILE;
     printf("model       %s\n", u->name);
     print_entries(r->arena, u->program);
+    print_layers(r->arena, &layers);
     print_tensors(r->arena, u);
     print_trainable(r, u, &trainable);
     print_memory(r->arena, u->program, m);

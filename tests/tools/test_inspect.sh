@@ -19,6 +19,8 @@ want "the optimizer's state +326"
 want 'step +x f32\[B, 6\], y u8\[B\] < 3 -> loss f32'
 want 'logits +x f32\[B, 6\] -> logits f32\[B, 3\]'
 want 'FLOP.*kernels, arena .*B = 1..16'
+# 2*16*16*6 for the product, 16*16 for the bias.
+want 'linear_0 +f32\[B, 16\] +112  3.3 kFLOP'
 want '^kernels of step'
 "$DLCC" -q "$here/net.dl" -o net.so
 bytes=$(sed -n 's/^#define NET_SIZE \([0-9]*\).*/\1/p' net.h)
@@ -28,6 +30,7 @@ bytes=$(sed -n 's/^#define NET_SIZE \([0-9]*\).*/\1/p' net.h)
 want "^\{\"v\":1,\"event\":\"model\",\"name\":\"Net\",\"context_bytes\":$bytes,"
 want '"event":"tensor","name":"linear_1.bias","type":"f32\[3\]","count":3,"role":"trained"\}'
 want '"event":"kernel","entry":"step",'
+want '"event":"layer","name":"linear_0","result":"f32\[B, 16\]","parameters":112,"flops":3328\}'
 if command -v python3 >/dev/null; then
     python3 -c 'import json, sys
 rows = [json.loads(line) for line in sys.stdin]
