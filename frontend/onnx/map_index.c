@@ -208,12 +208,45 @@ bool map_scatter_elements(OnnxNode *q)
                     import_string(q->im->a, attribute_string(q, "reduction", "none")));
 }
 
+/* Known indices of rows that follow each other, as exporters write x[a..b] = u: a and b. */
+static bool is_run(OnnxNode *q, uint32_t input, Dim rows, int64_t *begin, int64_t *end)
+{
+    const Shape *s = node_shape(q, input);
+    Ints at;
+    if (rows.k || s->rank != 2 || s->dim[0].k || s->dim[0].n < 1 || s->dim[1].n != 1 ||
+        s->dim[1].k || s->dim[0].n > ONNX_MAX_INTS || !node_is_known(q, input) ||
+        !node_ints(q, input, &at) || at.at[0] < -rows.n || at.at[0] >= rows.n)
+        return false;
+    *begin = at.at[0] < 0 ? at.at[0] + rows.n : at.at[0];
+    *end = *begin + at.n;
+    for (uint32_t i = 1; i < at.n; i++)
+        if (at.at[i] != at.at[0] + i)
+            return false;
+    return *end <= rows.n;
+}
+
+/* Rows that follow each other are put between what is before and behind them. */
 bool map_scatter_nd(OnnxNode *q)
 {
-    const char *x = node_arg(q, 0), *index = node_arg(q, 1), *update = node_arg(q, 2);
-    return x && index && update &&
-           node_let(q, 0, "scatter_nd(%s, %s, %s, mode=\"%s\")", x, index, update,
-                    import_string(q->im->a, attribute_string(q, "reduction", "none")));
+    const char *x = node_arg(q, 0), *update = node_arg(q, 2), *index;
+    const char *mode = attribute_string(q, "reduction", "none");
+    const Shape *s = node_shape(q, 0);
+    int64_t begin, end;
+    if (!x || !update)
+        return false;
+    if (s->rank && !strcmp(mode, "none") && is_run(q, 1, s->dim[0], &begin, &end) &&
+        node_shape(q, 2)->rank == s->rank &&
+        dim_equal(node_shape(q, 2)->dim[0], dim_of(end - begin))) {
+        const char *before = text_printf(q, begin ? "%s[..%lld], " : "", x, (long long)begin);
+        const char *behind = text_printf(q, end < s->dim[0].n ? ", %s[%lld..]" : "", x,
+                                         (long long)end);
+        return *before || *behind
+                   ? node_let(q, 0, "concat(%s%s%s, axis=0)", before, update, behind)
+                   : node_let(q, 0, "%s", update);
+    }
+    index = node_arg(q, 1);
+    return index && node_let(q, 0, "scatter_nd(%s, %s, %s, mode=\"%s\")", x, index, update,
+                             import_string(q->im->a, mode));
 }
 
 bool map_top_k(OnnxNode *q)

@@ -209,25 +209,32 @@ bool map_expand(OnnxNode *q)
 }
 
 /* Tile: where there is one element, repeating it is a broadcast, also as often as the batch is. */
+/* A run-time number of copies stands on an axis of its own, which is then merged. */
 bool map_tile(OnnxNode *q)
 {
-    Shape repeats, to = *node_shape(q, 0);
-    const char *x = node_arg(q, 0);
-    bool wider = false;
-    if (!x || !node_dims(q, 1, &repeats))
+    Shape repeats, x = *node_shape(q, 0), apart = { 0 }, copied = { 0 }, merged = x;
+    const char *text = node_arg(q, 0);
+    if (!text || !node_dims(q, 1, &repeats))
         return false;
-    for (uint32_t i = 0; i < repeats.rank && i < to.rank; i++) {
-        if (!repeats.dim[i].k)
-            continue;
-        if (to.dim[i].n != 1 || to.dim[i].k)
+    for (uint32_t i = 0; i < x.rank; i++) {
+        Dim n = i < repeats.rank ? repeats.dim[i] : dim_of(1);
+        if (n.k) {
+            if (x.dim[i].k || apart.rank + 2 > MAX_RANK ||
+                __builtin_mul_overflow(x.dim[i].n, n.n, &merged.dim[i].n))
+                return node_pins_batch(q);
+            merged.dim[i].k = x.dim[i].n * n.k; /* less than the product above */
+            apart.dim[apart.rank++] = dim_of(1);
+            copied.dim[copied.rank++] = n;
+            repeats.dim[i] = dim_of(1);
+        }
+        if (apart.rank == MAX_RANK)
             return node_pins_batch(q);
-        to.dim[i] = repeats.dim[i];
-        repeats.dim[i] = dim_of(1);
-        wider = true;
+        apart.dim[apart.rank++] = copied.dim[copied.rank++] = x.dim[i];
     }
-    if (wider)
-        x = text_printf(q, "broadcast(%s, %s)", x, text_dims(q, &to));
-    return node_let(q, 0, "tile(%s, %s)", x, text_dims(q, &repeats));
+    if (apart.rank > x.rank)
+        text = text_printf(q, "reshape(broadcast(reshape(%s, %s), %s), %s)", text,
+                           text_dims(q, &apart), text_dims(q, &copied), text_dims(q, &merged));
+    return node_let(q, 0, "tile(%s, %s)", text, text_dims(q, &repeats));
 }
 
 bool map_concat(OnnxNode *q)

@@ -44,6 +44,15 @@ static const struct {
     { "tiled", { 4 }, 1, false,
       "Shape x > s\nGather s 0 > b\nUnsqueeze b 0, > u\nConcat u 2, axis=0 > t\n"
       "ReduceMax x axes=0 > r\nTile r t > y\n" },
+    { "tiled rows", { 4 }, 1, false,
+      "Shape x > s\nGather s 0 > b\nUnsqueeze b 0, > u\nConcat u 2, axis=0 > t\n"
+      "ReduceMax x axes=0 > r\nAdd r r > p\nConcat r p axis=0 > d\nTile d t > y\n" },
+    { "rows put between", { 4 }, 1, false,
+      "Transpose x > t\nUnsqueeze 1,2, 1, > i\nSlice t 2, 4, > u\nScatterND t i u > w\n"
+      "Transpose w > y\n" },
+    { "rows put at both ends", { 4 }, 1, false,
+      "Transpose x > t\nUnsqueeze -2,-1, 1, > i\nUnsqueeze 0, 1, > k\nSlice t 1, 3, > u\n"
+      "Slice t 3, 4, > v\nScatterND t i u > w\nScatterND w k v > z\nTranspose z > y\n" },
     { "cut to its end", { 4 }, 1, false,
       "Shape x > s\nGather s 0 > b\nUnsqueeze b 0, > u\nSlice x 0, u 0, > y\n" },
     { "cut with a step", { 6 }, 1, false, "Slice x 1, 6, 1, 2, > y\n" },
