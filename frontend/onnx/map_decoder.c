@@ -90,10 +90,8 @@ static bool read_cached(OnnxNode *q, Cached *c)
     if (s->rank != 3 || c->heads < 1 || c->groups < 1 || c->heads % c->groups)
         return node_wrong(q, "queries of rank %u for %lld heads in %lld groups", s->rank,
                           (long long)c->heads, (long long)c->groups);
-    if (s->dim[0].k || s->dim[1].k) {
-        q->im->again = q->im->static_batch = true;
-        return false;
-    }
+    if (s->dim[0].k || s->dim[1].k)
+        return node_pins_batch(q);
     c->B = s->dim[0], c->T = s->dim[1].n;
     if (!node_has(q, 1)) {
         int64_t all = c->heads + 2 * c->groups;

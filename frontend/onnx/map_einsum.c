@@ -76,7 +76,11 @@ static const char *operand(OnnxNode *q, uint32_t input, Labels *l, const char **
         Shape to = { .rank = s->rank };
         for (uint32_t d = 0; d < s->rank; d++)
             to.dim[d] = d == first || d == i ? s->dim[d] : dim_of(1);
-        if (s->dim[i].k || !dim_equal(s->dim[i], s->dim[first])) {
+        if (s->dim[i].k || s->dim[first].k) {
+            node_pins_batch(q);
+            return NULL;
+        }
+        if (!dim_equal(s->dim[i], s->dim[first])) {
             node_wrong(q, "the diagonal of %s", shape_text(q->im->a, s));
             return NULL;
         }

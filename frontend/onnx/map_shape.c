@@ -141,6 +141,8 @@ bool map_squeeze(OnnxNode *q)
         drop[axes.at[i]] = true;
     for (uint32_t i = 0; i < x->rank; i++) {
         bool one = x->dim[i].n == 1 && !x->dim[i].k;
+        if (drop[i] && x->dim[i].k)
+            return node_pins_batch(q); /* it may be 1 */
         if (drop[i] && !one)
             return node_wrong(q, "axis %u has the extent %lld and not 1", i,
                               (long long)x->dim[i].n);

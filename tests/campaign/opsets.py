@@ -1,6 +1,7 @@
 """Every version of every operator of ONNX that dlcc translates, as tests for onnx_conform.
 
     opsets.py FOLDER [GLOB]          writes them, and says what is not covered
+    opsets.py FOLDER [GLOB] --batch  the same with a first axis of any size
     build/onnx_conform FOLDER -v     runs them
 
 Python with onnx, numpy and onnxruntime is needed. Each test is a model of one node at exactly the
@@ -37,7 +38,12 @@ def versions(op):
 # ---- Writing ----
 
 
-def model_of(op, opset, inputs, attrs, n_out, types):
+def dims(array, size):
+    """The shape; with a batch, its first axis by a name."""
+    return ["N", *array.shape[1:]] if size and array.shape[:1] == (size,) else array.shape
+
+
+def model_of(op, opset, inputs, attrs, n_out, types, size=None):
     names = ["" if x is None else f"x{i}" for i, x in enumerate(inputs)]
     n_out, shown = n_out if isinstance(n_out, tuple) else (n_out, n_out)  # of the node, the model
     outs = [f"y{i}" for i in range(n_out)]
@@ -46,9 +52,10 @@ def model_of(op, opset, inputs, attrs, n_out, types):
     arrays = [x.value if isinstance(x, Init) else x for x in inputs]
     graph = helper.make_graph(
         [node], "g",
-        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), dims(a, size))
          for n, a, x in zip(names, arrays, inputs) if n and not isinstance(x, Init)],
-        [helper.make_tensor_value_info(n, t, s) for n, (t, s) in list(zip(outs, types))[:shown]],
+        [helper.make_tensor_value_info(n, t, None if size else s)
+         for n, (t, s) in list(zip(outs, types))[:shown]],
         [numpy_helper.from_array(a, n) for n, a, x in zip(names, arrays, inputs)
          if isinstance(x, Init)])
     imports = [helper.make_opsetid("", 17), helper.make_opsetid(domain, opset)] if domain else [
@@ -117,7 +124,8 @@ def save(folder, m, inputs, outputs):
 
 
 def main():
-    root, glob = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "*"
+    batch = "--batch" in sys.argv
+    root, glob = ([a for a in sys.argv[1:] if a != "--batch"] + ["*"])[:2]
     covered, moved, count, bad = set(), set(), 0, 0
     for number, (op, since, until, inputs, attrs, want, n_out) in enumerate(CASES):
         for v in versions(op):
@@ -135,7 +143,8 @@ def main():
             try:
                 y = [np.asarray(a) for a in expected(op, opset, fed, attrs, want, n_out)]
                 types = [(helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for a in y]
-                m = model_of(op, opset, fed, attrs, n_out, types)
+                size = next((x.shape[0] for x in fed if isinstance(x, np.ndarray) and x.ndim), None)
+                m = model_of(op, opset, fed, attrs, n_out, types, size if batch else None)
                 folder = os.path.join(root, f"{op.split('::')[-1]}_{opset}_{number}")
                 shutil.rmtree(folder, ignore_errors=True)
                 save(folder, m, fed, y)

@@ -6,7 +6,8 @@
 
 #include <math.h>
 
-/* Inputs: "f32 2 3 4; i64 = 1 -1; ;" is a tensor of these dims, a known vector, none. Attributes:
+/* Inputs: "f32 -1 3 4; i64 = 1 -1; ;" is a tensor of these dims, a known vector, none; a dim of -1
+ * has a name, and 2 is given for it. Attributes:
  * "axis=1 p:1.5 to'FLOAT axes=1,2" are an int, a float, a string, ints (two or more, or a comma at
  * the end). */
 typedef struct {
@@ -66,6 +67,7 @@ static const Case cases[] = {
       "concat(x0[:, ..1] @ s0, x0[:, 1..] @ s1, axis=1)" },
     { "NonMaxSuppression", 11, "f32 1 4 4; f32 1 1 4", "", 0, "zeros([0, 3], dtype=i64)" },
     { "Relu", 1, "f32 3", "consumed_inputs=0,", 0, "relu(x0)" },
+    { "Einsum", 12, "f32 -1 2", "equation'ii", 0, "x0[0, 0] + x0[1, 1]" },
     { "com.microsoft::RotaryEmbedding", 1, "f32 1 2 4; i64 = 1; f32 5 1; f32 5 1", "", 0,
       "z = reshape(x0, [1, 2, 2, 2]); c = reshape(x2[1..3], [1, 2, 1])\n"
       "s = reshape(x3[1..3], [1, 2, 1])\n"
@@ -95,6 +97,7 @@ static const struct {
     { { "Add", 6, "f32 2 3 4; f32 3 4", "broadcast=1 axis=2", 0, NULL }, "does not fit" },
     { { "Relu", 6, "f32 3", "slope:0.5", 0, NULL }, "the attribute `slope`" },
     { { "Relu", 6, "f32 3; f32 3", "", 0, NULL }, "its input 1" },
+    { { "Squeeze", 11, "f32 -1 3", "axes=0,", 0, NULL }, "extent 2 and not 1" },
     { { "Softmax", 13, "f32 3 4", "axis:1", 0, NULL }, "`axis` is of another type" },
     { { "BatchNormalization", 7, "f32 2 3 4; f32 3 4; f32 3 4; f32 3 4; f32 3 4", "spatial=0", 1,
         NULL }, "spatial=0" },
@@ -171,7 +174,8 @@ static void put_inputs(const Case *c, Bytes *node, Bytes *graph, char *args)
         args += sprintf(args, "%s%s: %s", comma, name, type);
         comma = ", ";
         for (int i = 0; i < n; i++)
-            args += sprintf(args, "%s%ld%s", i ? ", " : "[", (long)dims[i], i + 1 < n ? "" : "]");
+            args += sprintf(args, "%s%ld%s", i ? ", " : "[", dims[i] < 0 ? 2 : (long)dims[i],
+                            i + 1 < n ? "" : "]");
     }
 }
 
