@@ -15,7 +15,6 @@
 
 #include <ctype.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -205,7 +204,6 @@ int engine_open(Run *r, const char *path, FrontendOptions *fo, Engine *e)
     if (!run_target(r, "native", &e->target) ||
         !option_number(&r->options, OPT_THREADS, 1, 4096, &threads))
         return EXIT_USAGE;
-    signal(SIGXFSZ, SIG_IGN); /* a file too large is a failed write */
     return library_is_path(path) ? open_library(e) : open_program(r, fo, e);
 }
 

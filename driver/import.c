@@ -95,7 +95,7 @@ int verb_import(Run *r)
         return fputs(text, stdout) < 0 ? EXIT_FILE : 0;
     const char *weights = arena_printf(r->arena, "%.*s.safetensors", (int)(end - out), out);
     size_t n;
-    if (!run_replace_file(r, out, text) || !save_weights(r, u, weights, &n))
+    if (!save_weights(r, u, weights, &n) || !run_replace_file(r, out, text))
         return EXIT_FILE;
     if (!option_given(&r->options, OPT_QUIET))
         fprintf(stderr, n ? "%s and %s\nuse  dlrun infer %s -w %s --random\n"

@@ -79,6 +79,7 @@ int tool_main(unsigned tool, const char *usage, const Verb *verbs, uint32_t n_ve
     Run r = { .arena = arena_new(), .cx = compiler_new(), .verbs = verbs, .n_verbs = n_verbs };
     int code = EXIT_USAGE;
     watch_files();
+    signal(SIGXFSZ, SIG_IGN); /* a file too large is a failed write */
     if (options_parse(&r.options, r.arena, tool, argc, argv))
         code = dispatch(&r, usage, verbs, n_verbs, otherwise);
     compiler_free(r.cx);

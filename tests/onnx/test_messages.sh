@@ -78,6 +78,16 @@ if [ -w /dev/full ]; then
     "$DLRUN" infer seq.onnx -i tokens=tokens.npy -i mask=mask.npy >/dev/full 2>out
     [ $? = 3 ] && grep -q 'cannot write the output' out || fail "a full disk"
 fi
+# A file that cannot grow: nothing is left of it, in words.
+full() { # TEXT COMMAND...
+    bash -c 'ulimit -f 0; exec "$@"' full "${@:2}" 2>&1 | cat >told
+    [ "${PIPESTATUS[0]}" = 3 ] && grep -q "$1" told || { cat told; fail "not refused: $*"; }
+}
+full 'y.npy: File too large' "$DLRUN" infer seq.onnx -i tokens=tokens.npy -i mask=mask.npy -o y.npy
+full 'cannot write imported.dl: File too large' "$DLCC" import seq.onnx -D seq=5 -o imported.dl
+full 'E0811.*File too large' "$DLCC" seq.onnx -D seq=5 -o large.so
+full 'E0811.*File too large' "$DLCC" seq.onnx -D seq=5 -o large.onnx
+[ -z "$(ls | grep -E 'y.npy|imported|large')" ] || fail "something is left: $(ls)"
 
 # What is no model.
 : >empty.onnx
