@@ -24,7 +24,7 @@ enum {
     DLRT_MAX_RANK = 8,
     DLRT_MAX_DEPTH = 3,        /* nested loops of a plan */
     DLRT_MAX_OPERANDS = 256,   /* of one item */
-    DLRT_MAX_VALUES = 64,      /* inputs, or outputs, of one entry; fields of a model */
+    DLRT_MAX_VALUES = 512,     /* inputs, or outputs, of one entry; fields of a model */
     DLRT_MAX_SUMS = 256,       /* of all metrics */
     DLRT_ALIGN = 64,           /* of a context and of every tensor in it */
     DLRT_CONTEXT_HEADER = 1024, /* bytes of DlrtContext: the first offset a planner may use */
