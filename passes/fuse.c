@@ -226,97 +226,6 @@ static bool form_kernels(Fuse *f, uint8_t *no_tensor)
     return !f->restart;
 }
 
-static bool reads(const Draft *d, uint32_t buffer)
-{
-    for (uint32_t i = 0; i < d->buffers.n; i++)
-        if (d->buffers.at[i] == buffer && !(d->kernel && d->kernel->buffers.at[i].written))
-            return true;
-    return false;
-}
-
-static bool writes_buffer(const Draft *d, uint32_t buffer)
-{
-    for (uint32_t i = 0; d->kernel && i < d->buffers.n; i++)
-        if (d->buffers.at[i] == buffer && d->kernel->buffers.at[i].written)
-            return true;
-    return false;
-}
-
-/* By plan buffer: some draft writes it. A buffer of a tensor that nobody writes is the value the
- * entry began with. */
-static uint8_t *find_fresh(const Fuse *f)
-{
-    uint8_t *fresh = arena_alloc(f->arena, f->plan->buffers.n);
-    for (uint32_t i = 0; i < f->drafts.n; i++)
-        for (uint32_t b = 0; f->drafts.at[i].kernel && b < f->drafts.at[i].buffers.n; b++)
-            fresh[f->drafts.at[i].buffers.at[b]] |= f->drafts.at[i].kernel->buffers.at[b].written;
-    return fresh;
-}
-
-/* Whether a draft reads the value that `tensor` had when the entry began. */
-static bool reads_old(const Fuse *f, const Draft *d, int32_t tensor, const uint8_t *fresh)
-{
-    for (uint32_t i = 0; i < d->buffers.n; i++) {
-        const PlanBuffer *b = &f->plan->buffers.at[d->buffers.at[i]];
-        if (b->kind == BUFFER_TENSOR && (int32_t)b->index == tensor && !fresh[d->buffers.at[i]])
-            return true;
-    }
-    return false;
-}
-
-/* drafts[i] may run next: what it reads is there, and nobody still needs what it overwrites. */
-static bool is_ready(const Fuse *f, uint32_t i, const uint8_t *done, const uint8_t *fresh)
-{
-    const Draft *d = &f->drafts.at[i];
-    for (uint32_t j = 0; j < f->drafts.n; j++) {
-        const Draft *o = &f->drafts.at[j];
-        if (done[j] || i == j)
-            continue;
-        if (d->writes >= 0 && reads_old(f, o, d->writes, fresh))
-            return false;
-        for (uint32_t b = 0; b < d->buffers.n; b++)
-            if (d->buffers.at[b] != f->status_buffer && reads(d, d->buffers.at[b]) &&
-                writes_buffer(o, d->buffers.at[b]))
-                return false;
-    }
-    return true;
-}
-
-/* Puts drafts in order: those before the guard first. Returns how many those are, or UINT32_MAX for
- * a circle, whose first tensor write is given up (no_tensor). */
-static uint32_t order_drafts(Fuse *f, uint8_t *no_tensor)
-{
-    uint32_t n = f->drafts.n, at = 0, before = UINT32_MAX;
-    Draft *sorted = arena_new_array(f->arena, Draft, n);
-    uint8_t *done = arena_alloc(f->arena, n), *fresh = find_fresh(f);
-    for (int late = 0; late < 2; late++) {
-        for (bool moved = true; moved;) {
-            moved = false;
-            for (uint32_t i = 0; i < n; i++)
-                if (!done[i] && (late || f->drafts.at[i].writes < 0) &&
-                    is_ready(f, i, done, fresh)) {
-                    sorted[at++] = f->drafts.at[i];
-                    done[i] = 1;
-                    moved = true;
-                    break;
-                }
-        }
-        if (!late)
-            before = at;
-    }
-    for (uint32_t i = 0; i < n; i++)
-        for (NodeId v = 0; !done[i] && v < f->g->nodes.n; v++)
-            if (f->drafts.at[i].writes >= 0 && f->root[v] &&
-                writes_buffer(&f->drafts.at[i], f->buffer[v])) {
-                no_tensor[v] = 1;
-                return UINT32_MAX;
-            }
-    assert(at == n);
-    if (n)
-        memcpy(f->drafts.at, sorted, n * sizeof *sorted);
-    return before;
-}
-
 static uint32_t intern_kernel(Program *p, Kernel *k)
 {
     const char *text = kernel_text(p->unit->arena, k);
@@ -418,7 +327,7 @@ bool plan_entry(Program *program, Plan *plan)
      */
     for (uint32_t attempt = 0; attempt <= 2 * f.g->nodes.n && before == UINT32_MAX; attempt++)
         if (form_kernels(&f, no_tensor))
-            before = order_drafts(&f, no_tensor);
+            before = fuse_order(&f, no_tensor);
     if (before == UINT32_MAX)
         return pass_internal(program->unit, plan->entry->loc, "no kernels for `%s`",
                              plan->entry->name);

@@ -122,6 +122,10 @@ void fuse_shape_contract(Build *b);
 /* For a scatter: `grid` lists the axes that index and result share; stages keep their own. */
 void fuse_shape_scatter(Build *b, const uint32_t *grid, uint32_t n_grid);
 
+/* Puts drafts in an order in which they may run: those before the guard first. Returns how many
+ * those are, or UINT32_MAX for a circle, whose first write of a tensor is given up (no_tensor, by
+ * node). */
+uint32_t fuse_order(Fuse *f, uint8_t *no_tensor);
 /* Merges drafts over the same units, from the first on. */
 void fuse_merge(Fuse *f);
 

@@ -32,15 +32,6 @@ static bool same_memory(const Plan *p, uint32_t a, uint32_t b)
     return a == b || (x->kind == BUFFER_TENSOR && y->kind == BUFFER_TENSOR && x->index == y->index);
 }
 
-static bool draft_touches(const Fuse *f, const Draft *d, uint32_t buffer, bool writes)
-{
-    for (uint32_t i = 0; i < d->buffers.n; i++)
-        if (same_memory(f->plan, d->buffers.at[i], buffer) &&
-            (!writes || !d->kernel || d->kernel->buffers.at[i].written))
-            return true;
-    return false;
-}
-
 typedef struct {
     int64_t coef, extent;
 } Step;
@@ -116,22 +107,6 @@ static bool unit_local(const Fuse *f, const Draft *a, const Draft *b)
     return true;
 }
 
-/* Whether draft j can run where i runs: nothing between them makes what j reads, or touches what j
- * writes. */
-static bool can_move_up(const Fuse *f, uint32_t i, uint32_t j)
-{
-    const Draft *d = &f->drafts.at[j];
-    for (uint32_t b = 0; b < d->buffers.n; b++) {
-        bool written = d->kernel->buffers.at[b].written;
-        if (d->kernel->status == (int32_t)b)
-            continue; /* a sticky flag: order is nothing */
-        for (uint32_t m = i + 1; m < j; m++)
-            if (draft_touches(f, &f->drafts.at[m], d->buffers.at[b], !written))
-                return false;
-    }
-    return true;
-}
-
 static void shift_axes(Affine *e, uint32_t grid, uint32_t by)
 {
     Affine old = *e;
@@ -190,29 +165,161 @@ static void join(Fuse *f, Draft *into, const Draft *from)
         k->status = (int32_t)joined_operand(f, into, from, (uint32_t)o->status);
 }
 
+/* ---- Which may join which ---- */
+
+/* Draft j may join draft i < j when nothing between them makes what j reads, or touches what j
+ * writes: when the last such draft before j, which `opens` it, is i or earlier. Drafts join from
+ * the first on; who has joined is at i, and opens nothing any more. */
+typedef struct {
+    Fuse *f;
+    uint32_t *memory;     /* by plan buffer: one buffer for all of the same memory */
+    BufferList *touchers; /* by memory: drafts, ascending */
+    BufferList *writers;
+    BufferList *opens; /* by draft: whom it opens */
+    uint8_t *open;     /* by draft: it may join the one that is looked at */
+    uint8_t *gone;     /* by draft: it has joined another */
+} Merge;
+
+static bool may_merge(const Draft *d)
+{
+    return d->kernel && d->kernel->vector != VECTOR_NONE &&
+           d->kernel->stages.at[0].kind != STAGE_CONTRACT;
+}
+
+static void list_drafts(Merge *m)
+{
+    const Fuse *f = m->f;
+    const Plan *p = f->plan;
+    uint32_t *first = arena_new_array(f->arena, uint32_t, f->g->unit->tensors.n); /* + 1 */
+    for (uint32_t i = 0; i < p->buffers.n; i++) {
+        const PlanBuffer *b = &p->buffers.at[i];
+        m->memory[i] = i;
+        if (b->kind != BUFFER_TENSOR)
+            continue;
+        if (!first[b->index])
+            first[b->index] = i + 1;
+        m->memory[i] = first[b->index] - 1;
+    }
+    for (uint32_t i = 0; i < f->drafts.n; i++) {
+        const Draft *d = &f->drafts.at[i];
+        for (uint32_t b = 0; b < d->buffers.n; b++) {
+            uint32_t at = m->memory[d->buffers.at[b]];
+            vec_push(f->arena, &m->touchers[at], i);
+            if (!d->kernel || d->kernel->buffers.at[b].written)
+                vec_push(f->arena, &m->writers[at], i);
+        }
+    }
+}
+
+/* Position of the first draft after j. */
+static uint32_t find_after(const BufferList *list, uint32_t j)
+{
+    uint32_t low = 0, high = list->n;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (list->at[middle] <= j)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Whom an operand of d is in the way of, or who is in its way. */
+static const BufferList *others(const Merge *m, const Draft *d, uint32_t operand, bool written)
+{
+    uint32_t at = m->memory[d->buffers.at[operand]];
+    return written ? &m->touchers[at] : &m->writers[at];
+}
+
+/* Notes from where on j is open. */
+static void find_opener(Merge *m, uint32_t j, uint32_t now)
+{
+    const Draft *d = &m->f->drafts.at[j];
+    uint32_t last = 0;
+    for (uint32_t b = 0; b < d->buffers.n; b++) {
+        if (d->kernel->status == (int32_t)b)
+            continue; /* a sticky flag: order is nothing */
+        const BufferList *list = others(m, d, b, d->kernel->buffers.at[b].written);
+        for (uint32_t k = find_after(list, j); k-- > 0;)
+            if (list->at[k] != j && !m->gone[list->at[k]]) {
+                last = list->at[k] > last ? list->at[k] : last;
+                break;
+            }
+    }
+    if (last <= now)
+        m->open[j] = 1;
+    else
+        vec_push(m->f->arena, &m->opens[last], j);
+}
+
+/* Draft j has joined `now`: who had to wait for it may be open. */
+static void free_waiting(Merge *m, uint32_t j, uint32_t now)
+{
+    const Draft *d = &m->f->drafts.at[j];
+    for (uint32_t b = 0; b < d->buffers.n; b++) {
+        const BufferList *list = others(m, d, b, d->kernel->buffers.at[b].written);
+        for (uint32_t k = find_after(list, j); k < list->n; k++) {
+            uint32_t i = list->at[k];
+            if (!m->gone[i] && !m->open[i] && may_merge(&m->f->drafts.at[i]))
+                find_opener(m, i, now);
+        }
+    }
+}
+
 static bool try_merge(Fuse *f, uint32_t i, uint32_t j)
 {
     Draft *a = &f->drafts.at[i], *b = &f->drafts.at[j];
-    if (!a->kernel || !b->kernel || a->kernel->stages.n + b->kernel->stages.n > MAX_STAGES ||
+    if (a->kernel->stages.n + b->kernel->stages.n > MAX_STAGES ||
         a->kernel->axes.n + b->kernel->axes.n - b->kernel->grid > KERNEL_MAX_AXES ||
-        a->kernel->stages.at[0].kind == STAGE_CONTRACT ||
-        b->kernel->stages.at[0].kind == STAGE_CONTRACT || (a->writes >= 0) != (b->writes >= 0) ||
-        !same_units(a->kernel, b->kernel) || !can_move_up(f, i, j) || !unit_local(f, a, b))
+        (a->writes >= 0) != (b->writes >= 0) || !same_units(a->kernel, b->kernel) ||
+        !unit_local(f, a, b))
         return false;
     join(f, a, b);
     return true;
 }
 
+static void merge_into(Merge *m, uint32_t i)
+{
+    Fuse *f = m->f;
+    uint32_t n = f->drafts.n;
+    for (uint32_t j = i; j < n && f->drafts.at[i].kernel->stages.n < MAX_STAGES;) {
+        const uint8_t *next = j + 1 < n ? memchr(m->open + j + 1, 1, n - j - 1) : NULL;
+        if (!next)
+            return;
+        j = (uint32_t)(next - m->open);
+        if (!try_merge(f, i, j))
+            continue;
+        m->open[j] = 0;
+        m->gone[j] = 1;
+        free_waiting(m, j, i);
+    }
+}
+
 void fuse_merge(Fuse *f)
 {
-    for (uint32_t i = 0; i < f->drafts.n; i++)
-        for (uint32_t j = i + 1; j < f->drafts.n;) {
-            if (!try_merge(f, i, j)) {
-                j++;
-                continue;
-            }
-            memmove(f->drafts.at + j, f->drafts.at + j + 1,
-                    (f->drafts.n - j - 1) * sizeof *f->drafts.at);
-            f->drafts.n--;
-        }
+    Arena *a = f->arena;
+    uint32_t n = f->drafts.n, buffers = f->plan->buffers.n, kept = 0;
+    Merge m = { .f = f,
+                .memory = arena_new_array(a, uint32_t, buffers),
+                .touchers = arena_new_array(a, BufferList, buffers),
+                .writers = arena_new_array(a, BufferList, buffers),
+                .opens = arena_new_array(a, BufferList, n),
+                .open = arena_alloc(a, n),
+                .gone = arena_alloc(a, n) };
+    list_drafts(&m);
+    for (uint32_t j = 1; j < n; j++)
+        if (may_merge(&f->drafts.at[j]))
+            find_opener(&m, j, 0);
+    for (uint32_t i = 0; i < n; i++) {
+        m.open[i] = 0;
+        for (uint32_t k = 0; k < m.opens[i].n && !m.gone[i]; k++)
+            m.open[m.opens[i].at[k]] = !m.gone[m.opens[i].at[k]];
+        if (!m.gone[i] && may_merge(&f->drafts.at[i]))
+            merge_into(&m, i);
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (!m.gone[i])
+            f->drafts.at[kept++] = f->drafts.at[i];
+    f->drafts.n = kept;
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Models of tens of thousands of nodes, parameters and layers are checked in time as they are long:
-# each takes about a second of the processor and gets six; by the square of its length it would take
-# ten or more.
+# Models of tens of thousands of nodes, parameters and layers are checked, and of thousands of kernels
+# planned, in time as they are long: each takes about a second of the processor and gets six; by the
+# square of its length it would take ten or more.
 set -u
 [ -x "${DLCC:-}" ] || { echo "no tools"; exit 77; }
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -60,4 +60,21 @@ model M {
 }
 END
 check layers.dl 160000
+
+# Thousands of kernels: products one after another, and convolutions with what stands between them.
+awk 'BEGIN { print "input x 1 8"; print "output y"
+    for (i = 0; i < 5000; i++) {
+        printf "data w%d %d 8 8\n", i, i
+        printf "node MatMul %s %s w%d\n", i == 4999 ? "y" : "t" i, i ? "t" (i - 1) : "x", i
+    } }' | ./model products.onnx || exit 1
+awk 'BEGIN { print "input x 1 4 8 8"; print "output y"
+    for (i = 0; i < 1500; i++) {
+        from = i ? "t" (i - 1) : "x"
+        printf "data w%d %d 4 4 3 3\nnode Conv c%d %s w%d pads=l:1,1,1,1\n", i, i, i, from, i
+        printf "node Softmax r%d c%d\nnode Add %s r%d %s\n", i, i, i == 1499 ? "y" : "t" i, i, from
+    } }' | ./model convolutions.onnx || exit 1
+for file in products convolutions; do
+    out=$(ulimit -t 6; exec "$DLCC" inspect $file.onnx 2>&1) && grep -q '^kernels of forward' <<<"$out" ||
+        { echo "inspect $file.onnx:"; tail -3 <<<"$out"; fail=1; }
+done
 exit $fail
