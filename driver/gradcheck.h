@@ -21,12 +21,24 @@ typedef struct {
     Session *session;
     DlrtContext *cx;
     VEC(GradStep) steps;
+    struct Engine *given; /* where arrays of -i are kept */
     bool outside; /* the last call failed by an index out of range */
 } GradCode;
 
 /* Elaborates and compiles the file. False: diagnostics are recorded. */
 bool grad_open(Run *r, const char *path, GradCode *out);
 void grad_close(GradCode *code);
+
+/* ---- gradcheck_given.c ---- */
+
+/* The rows of the arrays that -i gives, at most so many. */
+int64_t grad_given_rows(GradCode *code, const Graph *g, int64_t most);
+/* Puts the arrays of -i in the place of what was drawn. False: reported. */
+bool grad_given(GradCode *code, GradStep *step);
+/* Whether -i names inputs that are there. False: reported. */
+bool grad_given_names(GradCode *code, const char *path);
+
+/* ---- gradcheck_code.c ---- */
 
 /* Records what went wrong in a call just made. */
 void grad_report(GradCode *code, LocId loc, const char *bad);

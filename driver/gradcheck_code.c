@@ -5,6 +5,7 @@
  * results. The code that is checked so is generated like that of training, but for f64. */
 #include "driver/engine.h"
 #include "driver/gradcheck.h"
+#include "driver/known.h"
 #include "passes/pass.h"
 
 #include <math.h>
@@ -25,7 +26,7 @@ void grad_report(GradCode *c, LocId loc, const char *bad)
     if (c->outside)
         diag_add(c->run->cx, d, DIAG_HELP, 0,
                  "an input is drawn within the axis that it indexes, where that is seen; "
-                 "`bounded(i, n)` tells it");
+                 "`bounded(i, n)` tells it, and -i NAME=FILE gives one");
 }
 
 /* ---- What is compiled ---- */
@@ -91,6 +92,8 @@ static bool make_steps(GradCode *c, const char *path)
         GradStep s = { 0 };
         if (e->kind != ENTRY_STEP)
             continue;
+        if (!e->pinned)
+            batch = grad_given_rows(c, e->graph, batch);
         const char *bad =
             gradcheck_entry(c->run->arena, u, e, batch, u->recipe.seed, &s.check);
         if (c->run->cx->errors)
@@ -137,6 +140,10 @@ bool grad_open(Run *r, const char *path, GradCode *out)
     PipelineOptions p = { .verify = true };
     Target target;
     fo.f64 = true;
+    fo.known = known_value;
+    fo.inputs = known_inputs;
+    fo.user = out->given = arena_make(r->arena, Engine);
+    *out->given = (Engine){ .run = r, .path = path };
     if (library_is_path(path)) {
         diag_report(r->cx, DIAG_E0909, 0,
                     "%s is built, for the types it was written in: derivatives are checked in f64, "
@@ -149,7 +156,8 @@ bool grad_open(Run *r, const char *path, GradCode *out)
     out->unit = frontend_load(r->cx, path, &fo);
     return out->unit && !r->cx->errors && pass_widen(out->unit) && make_steps(out, path) &&
            pipeline_run(out->unit, &p, NULL) && !r->cx->errors &&
-           (out->session = session_new(out->unit, &target, engine_call)) && make_context(out);
+           (out->session = session_new(out->unit, &target, engine_call)) && make_context(out) &&
+           grad_given_names(out, path);
 }
 
 void grad_close(GradCode *code)
@@ -224,6 +232,8 @@ bool grad_start(GradCode *code, GradStep *step, uint32_t draw)
     code->cx->clock.key_step = args->key;
     for (int positive = 0; positive < 2; positive++) {
         gradcheck_entry_draw(code->run->arena, &step->check, draw, positive);
+        if (!grad_given(code, step))
+            return false;
         put(code, step);
         const char *bad = grad_loss(code, step, &step->value);
         if (bad) {

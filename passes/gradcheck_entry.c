@@ -101,7 +101,7 @@ static double largest(Arena *a, const EntryCheck *check, uint32_t input)
                         : 0;
     if (x->bound && (!range || x->bound < range))
         range = x->bound;
-    return range ? (double)range - 1 : x->dtype == DT_BOOL ? 1 : 255;
+    return range ? (double)range - 1 : x->dtype == DT_BOOL || check->small ? 1 : 255;
 }
 
 void gradcheck_entry_draw(Arena *a, EntryCheck *check, uint32_t draw, bool positive)
@@ -133,6 +133,7 @@ const char *gradcheck_entry(Arena *a, Unit *u, const Entry *e, int64_t batch, ui
     *out_check = (EntryCheck){ .unit = u, .args = { .batch = batch, .seed = seed, .key = 1 } };
     if (!is_scalar_float(e->graph))
         return "the entry's first result is not a float scalar";
+    out_check->small = !u->recipe.present; /* they may be sizes or choices */
     find_tensors(a, e->graph, out_check);
     out_check->graph = loss_graph(a, e->graph, out_check);
     if (!out_check->graph)

@@ -9,6 +9,7 @@ typedef struct {
     Graph *graph;          /* outputs: the loss, then its derivative by each of `tensors` */
     VEC(uint32_t) tensors; /* in unit->tensors: the floats that the entry trains, in order */
     uint32_t n_tensors;    /* of the unit, when this was made: it may get more */
+    bool small;            /* integers of which nothing is known are 0 or 1 */
     Value *initial;        /* by tensor of the unit: as the init entry leaves them */
     Value *values;         /* the same, the trained ones moved */
     InterpArgs args;       /* values, and inputs */
@@ -26,8 +27,9 @@ const char *gradcheck_entry(Arena *a, Unit *u, const Entry *e, int64_t batch, ui
                             EntryCheck *out_check);
 /* Draws values and inputs, of which there are as many as numbers `draw`: a derivative may stand too
  * near a kink at one place, hardly at all. Trained tensors are moved by up to 0.05, off the ties
- * that zeros make; integers are drawn from their bound, the axis that they index, or 0..255, floats
- * from [-1, 1], or from [0.5, 1.5] for a loss that takes logarithms. */
+ * that zeros make; integers are drawn from their bound, the axis that they index, or 0..255, and
+ * without a recipe 0 and 1; floats from [-1, 1], or from [0.5, 1.5] for a loss that takes
+ * logarithms. */
 void gradcheck_entry_draw(Arena *a, EntryCheck *check, uint32_t draw, bool positive);
 
 #endif

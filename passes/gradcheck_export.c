@@ -2,7 +2,6 @@
  * ONNX files: what there is to differentiate is its results, summed with a weight for each element
  * so that none cancels another, by every parameter and by every float input of a fixed shape. */
 #include "passes/gradcheck_entry.h"
-#include "passes/index_range.h"
 #include "passes/pass.h"
 
 /* cos(1 + sum over axes of 0.7 (axis + 1) index): no two neighbours alike, none 0. */
@@ -71,10 +70,6 @@ bool gradcheck_export(Unit *u, const Entry *e, Entry *out_step)
     const Graph *old = e->graph;
     Graph *g = pass_begin(old);
     NodeId *map = pass_new_map(u->arena, old->nodes.n), loss = NODE_NONE;
-    for (uint32_t i = 0; i < g->inputs.n; i++) /* integers may be sizes or choices: small ones */
-        if (dtype_is_integer(g->inputs.at[i].dtype) && !g->inputs.at[i].bound &&
-            !index_range(u->arena, old, i, 1))
-            g->inputs.at[i].bound = 2;
     copy_nodes(g, old, map);
     for (uint32_t i = 0; i < old->outputs.n; i++) {
         NodeId y = map[old->outputs.at[i].node];

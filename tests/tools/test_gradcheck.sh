@@ -91,5 +91,19 @@ END
 expect 3 'E0908.*at random inputs.*out of range' "$DLRUN" gradcheck outside.dl
 grep -q 'bounded' out || fail "no help"
 echo 'model Nothing { export fn f(x: f32[B]) -> f32[B] { 2*x } }' >nothing.dl
+# What -i gives is taken instead: two rows are two, the third of nine is the third.
+npy() { printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "{'descr': '|i1', 'fortran_order': False, 'shape': ($1), }"; }
+{ npy '9,'; printf '\xff\xfe\xfd\xff\xfe\xfd\xff\xfe\xfd'; } >nine.npy
+sed -i 's/i\*i + 3/-i - 1/' outside.dl
+expect 3 'E0908' "$DLRUN" gradcheck outside.dl
+expect 0 'w .*direction' "$DLRUN" gradcheck outside.dl -i i=nine.npy
+expect 0 'w .*direction' "$DLRUN" gradcheck outside.dl -i nine.npy
+expect 2 'no input .j.; did you mean .i.' "$DLRUN" gradcheck outside.dl -i j=nine.npy
+sed -i 's/i32\[9\]/i32[B]/; s/f32\[9\]/f32[B]/' outside.dl
+expect 0 'w .*direction' "$DLRUN" gradcheck outside.dl -i i=nine.npy
+{ npy '2,'; printf '\xff\xfe'; } >two.npy
+expect 0 'w .*direction' "$DLRUN" gradcheck outside.dl -i i=two.npy
+{ npy '2, 1'; printf '\xff\xfe'; } >column.npy
+expect 3 'E0604.*.i. does not have its shape' "$DLRUN" gradcheck outside.dl -i i=column.npy
 expect 1 'E0419.*nothing to differentiate by' "$DLRUN" gradcheck nothing.dl
 echo ok
