@@ -59,6 +59,18 @@ static bool save_weights(Run *r, const Unit *u, const char *path, size_t *out_n)
     return false;
 }
 
+/* What a run has trained is not written over. */
+static bool is_checkpoint(const char *path)
+{
+    char why[320];
+    DlrtSafeFile *f;
+    if (dlrt_safe_open_path(path, why, sizeof why, &f))
+        return false;
+    bool found = dlrt_safe_meta(f, "dlrun.finished");
+    dlrt_safe_close(f);
+    return found;
+}
+
 /* The text the model was made from, in the one format. */
 static const char *program_text(Run *r, const Unit *u)
 {
@@ -95,6 +107,11 @@ int verb_import(Run *r)
         return fputs(text, stdout) < 0 ? EXIT_FILE : 0;
     const char *weights = arena_printf(r->arena, "%.*s.safetensors", (int)(end - out), out);
     size_t n;
+    if (is_checkpoint(weights)) {
+        fprintf(stderr, "dlcc: %s is the checkpoint of a run: move it away, or take another name\n",
+                weights);
+        return EXIT_USAGE;
+    }
     if (!save_weights(r, u, weights, &n) || !run_replace_file(r, out, text))
         return EXIT_FILE;
     if (!option_given(&r->options, OPT_QUIET))

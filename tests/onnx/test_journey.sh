@@ -46,6 +46,9 @@ cmp -s net.safetensors imported.safetensors && fail "not saved"
 measure net.dl
 after=$(loss)
 awk -v a="$after" -v b="$before" 'BEGIN { exit !(a < b/2) }' || fail "not better: $before, then $after"
+cp net.dl kept.dl
+expect 2 'net.safetensors is the checkpoint of a run' "$DLCC" import net.onnx -o net.dl
+cmp -s net.dl kept.dl || fail "a program was written over that was trained"
 expect 0 '' "$DLCC" net.dl -q -w net.safetensors -o better.onnx
 measure better.onnx
 awk -v a="$after" -v b="$(loss)" 'BEGIN { d = a - b; exit !(d < 1e-6 && d > -1e-6) }' || fail "the file has another loss"
