@@ -429,8 +429,8 @@ bool examples_take(Examples *x)
             return false;
     if (x->pinned)
         x->count = x->pinned;
-    else if (x->count < 0)
-        x->count = 1;
+    else if (x->count < 0) /* no input has rows: one call */
+        x->count = x->group ? x->group : 1;
     return true;
 }
 

@@ -288,6 +288,10 @@ const char *import_model_text(Import *im);
 /* Why `until` was not reached: true if it is there, and one of the refusals is why; else false, and
  * reported. */
 bool import_nowhere(Import *im);
+/* Whether arrays may be given for the inputs: they are those of the program, not of a layer in it.
+ * And the array of one of them. */
+bool import_is_given(const Import *im);
+bool import_given(const Import *im, const char *input, FrontendValue *out_value);
 /* Declares the graph's inputs: their dims, and which is the batch. */
 bool import_inputs(Import *im);
 bool import_initializers(Import *im, Names *names, const Onnx__GraphProto *g);

@@ -54,6 +54,17 @@ static bool defined(GraphInput *q, const char *name, int64_t *out)
     return true;
 }
 
+bool import_is_given(const Import *im)
+{
+    return im->e->options->known && !im->e->main;
+}
+
+bool import_given(const Import *im, const char *input, FrontendValue *out_value)
+{
+    const FrontendOptions *o = im->e->options;
+    return import_is_given(im) && o->known(o->user, input, out_value);
+}
+
 /* What the array at hand has on an axis of the input; an array may lack the first, of examples. */
 static bool given_dim(const GraphInput *q, uint32_t axis, int64_t *out)
 {
@@ -94,7 +105,8 @@ static void report_open_dim(GraphInput *q, const char *name)
     else
         diag_add(im->e->cx, r, DIAG_HELP, 0, "give it on the command line: -D %s=128%s",
                  onnx_escape(im->a, name),
-                 o->known && !im->e->main ? arena_printf(im->a, ", or the array: -i %s=FILE",
+                 import_is_given(im)
+                     ? arena_printf(im->a, ", or the array: -i %s=FILE",
                                                          onnx_escape(im->a, q->name))
                                           : "");
 }
@@ -196,13 +208,11 @@ static bool fixed_input(GraphInput *q, OnnxValue *v)
     return true;
 }
 
-/* The arrays at hand are for the inputs of the program, and so not for a layer's. */
 static GraphInput graph_input_of(Import *im, uint32_t number)
 {
     GraphInput q = { .im = im, .info = im->model->graph->input[number] };
-    const FrontendOptions *o = im->e->options;
     q.name = q.info->name ? q.info->name : "";
-    q.has_given = o->known && !im->e->main && o->known(o->user, q.name, &q.given);
+    q.has_given = import_given(im, q.name, &q.given);
     return q;
 }
 

@@ -111,8 +111,7 @@ static bool fix_inputs(OnnxNode *q, NodeId from, const char **out_name)
                 continue;
             any = true;
             *out_name = im->inputs.at[k]->name;
-            bool given = im->e->options->known &&
-                         im->e->options->known(im->e->options->user, *out_name, NULL);
+            bool given = import_given(im, *out_name, NULL);
             if (given)
                 im->fixed[im->inputs.at[k]->input] = 1;
             all &= given;
@@ -139,8 +138,12 @@ static bool known_fail(OnnxNode *q, uint32_t i, const OnnxValue *v)
         return false;
     }
     if (input)
-        return node_unsupported(q, "the value of the model's input `%s` must be known to build it",
-                                onnx_escape(q->im->a, input));
+        return node_unsupported(q,
+                                "the value of the model's input `%s` must be known to build it%s",
+                                onnx_escape(q->im->a, input),
+                                import_is_given(q->im) ? arena_printf(q->im->a, " (-i %s=FILE)",
+                                                                      onnx_escape(q->im->a, input))
+                                                       : "");
     return node_unsupported(q, "input %u must be known at compile time", i);
 }
 
