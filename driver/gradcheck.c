@@ -109,10 +109,13 @@ static const char *compare(Check *c, uint32_t first, uint32_t n, uint32_t direct
     return bad;
 }
 
+/* What is no number in both is the same. */
 static bool is_near(const Value *a, const Value *b)
 {
     double sum = 0, difference = 0;
     for (int64_t i = 0; i < a->count; i++) {
+        if (isnan(a->f[i]) && isnan(b->f[i]))
+            continue;
         sum += a->f[i] * a->f[i];
         difference += (a->f[i] - b->f[i]) * (a->f[i] - b->f[i]);
     }
@@ -135,6 +138,14 @@ static bool reference_agrees(Check *c, uint32_t index)
     return agrees;
 }
 
+static bool has_nan(const Value *v)
+{
+    int64_t i = 0;
+    while (i < v->count && !isnan(v->f[i]))
+        i++;
+    return i < v->count;
+}
+
 static void report_wrong(Check *c, uint32_t index, const Gradcheck *g)
 {
     Compiler *cx = c->code->run->cx;
@@ -144,6 +155,10 @@ static void report_wrong(Check *c, uint32_t index, const Gradcheck *g)
                     "the derivative by `%s` cannot be compared: differences do not converge in any "
                     "of %u directions",
                     t->name, g->kinks);
+    else if (reference_agrees(c, index) && has_nan(&c->slopes[index]))
+        diag_report(cx, DIAG_E0910, t->loc,
+                    "the derivative by `%s` is not a number at random inputs, where the loss is %g",
+                    t->name, c->step->value);
     else if (reference_agrees(c, index))
         diag_report(cx, DIAG_E0910, t->loc,
                     "the derivative by `%s` is %.9g along a direction where differences give %.9g "

@@ -30,6 +30,16 @@ grep 'E0910' out | grep -q 'good' && fail "the right one is blamed"
 expect 0 'linear_39.bias .*directions' "$DLRUN" gradcheck deep.dl --threads 2
 [ "$(grep -c 'direction' out)" = 80 ] || fail "not eighty parameters"
 
+# A loss that is a number, by a way that is none: so are its derivatives, in the reference, too.
+cat >masked.dl <<'END'
+model Masked {
+  param w: f32[4] = ones
+  fn loss() -> f32 { p = softmax(w + f32(-inf), axis=0); sum(w^2) + sum(select(is_nan(p), 0, p)) }
+}
+train Masked { steps = 3; optimizer = gd(lr=0.1) }
+END
+expect 6 'E0910.*.w. is not a number' "$DLRUN" gradcheck masked.dl
+
 # A logarithm has no value at inputs of either sign; a rounding on the way no quotient.
 cat >log.dl <<'END'
 data d = rows(8) |> map(n=1 + rand())
