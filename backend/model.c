@@ -31,6 +31,7 @@ typedef struct {
     ModelTables *out;
     DlrtModel *m;
     VEC(const char *) notes;
+    uint32_t *note_slots, note_cap; /* hash by text: numbers + 1; cap is a power of two */
     VEC(const char *) calls;
     VEC(DlrtField) fields;
     int64_t tensors_at;
@@ -39,6 +40,30 @@ typedef struct {
 static int64_t align_up(int64_t n)
 {
     return (n + DLRT_ALIGN - 1) / DLRT_ALIGN * DLRT_ALIGN;
+}
+
+static uint32_t *note_slot(const Layout *l, const char *text)
+{
+    uint32_t i = (uint32_t)XXH3_64bits(text, strlen(text)) & (l->note_cap - 1);
+    while (l->note_slots[i] && strcmp(l->notes.at[l->note_slots[i] - 1], text))
+        i = (i + 1) & (l->note_cap - 1);
+    return &l->note_slots[i];
+}
+
+static uint32_t intern_note(Layout *l, const char *text)
+{
+    if (2 * l->notes.n >= l->note_cap) {
+        l->note_cap = l->note_cap ? 2 * l->note_cap : 64;
+        l->note_slots = arena_new_array(l->a, uint32_t, l->note_cap);
+        for (uint32_t i = 0; i < l->notes.n; i++)
+            *note_slot(l, l->notes.at[i]) = i + 1;
+    }
+    uint32_t *slot = note_slot(l, text);
+    if (*slot)
+        return *slot - 1;
+    vec_push(l->a, &l->notes, text);
+    *slot = l->notes.n;
+    return l->notes.n - 1;
 }
 
 static uint32_t note_of(Layout *l, LocId loc)
@@ -52,11 +77,7 @@ static uint32_t note_of(Layout *l, LocId loc)
         where = slash + 1;
     const char *text =
         place->owner && *place->owner ? arena_printf(l->a, "%s (%s)", place->owner, where) : where;
-    for (uint32_t i = 0; i < l->notes.n; i++)
-        if (!strcmp(l->notes.at[i], text))
-            return i;
-    vec_push(l->a, &l->notes, text);
-    return l->notes.n - 1;
+    return intern_note(l, text);
 }
 
 static DlrtOperand operand_of(const Layout *l, const PlanBuffer *b, bool writes)

@@ -151,11 +151,12 @@ static int open_library(Engine *e)
 bool engine_has_start_values(const Engine *e)
 {
     const DlrtModel *m = e->model;
+    uint32_t n = 0; /* of starts, which are in the order of tensors */
     for (uint32_t i = 0; i < m->tensor_count; i++) {
-        bool found = m->tensors[i].kind == DLRT_MOMENT;
-        for (uint32_t k = 0; k < m->start_count && !found; k++)
-            found = m->starts[k].tensor == i;
-        if (!found)
+        while (n < m->start_count && m->starts[n].tensor < i)
+            n++;
+        bool found = n < m->start_count && m->starts[n].tensor == i;
+        if (!found && m->tensors[i].kind != DLRT_MOMENT)
             return false;
     }
     return true;

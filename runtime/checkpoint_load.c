@@ -2,8 +2,10 @@
  * tensors are staged in memory of their own; the context is touched last, when nothing can fail
  * any more. */
 #include "runtime/checkpoint.h"
+#include "runtime/parallel.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,8 @@ typedef struct {
     char why[320];
     char *stage;
     const char **at; /* for each tensor of the model: where its bytes were staged, or NULL */
+    bool *staged;    /* for each tensor of the file */
+    _Atomic uint32_t next;
     uint64_t words[DLRT_RUN_WORDS];
 } Load;
 
@@ -145,12 +149,12 @@ static int stage_tensors(Load *l)
         if (rc)
             return rc;
         l->at[i] = l->stage + used;
+        l->staged[s - dlrt_safe_tensor(l->file, 0)] = true;
         used += (size_t)(s->end - s->begin + 63) / 64 * 64;
     }
     const DlrtSafeTensor *s;
     for (size_t i = 0; dlrt_safe_has_sums(l->file) && (s = dlrt_safe_tensor(l->file, i)); i++) {
-        int64_t known = dlrt_find_tensor(m, s->name);
-        if (known >= 0 && l->at[known])
+        if (l->staged[i])
             continue;
         int rc = dlrt_safe_read(l->file, s, NULL, l->why, sizeof l->why);
         if (rc)
@@ -159,28 +163,38 @@ static int stage_tensors(Load *l)
     return DLRT_OK;
 }
 
-/* From here on nothing fails. */
-static void commit(Load *l)
+static void commit_tensor(const Load *l, uint32_t i)
 {
     enum { PIECE = 512 };
-    const DlrtModel *m = l->cx->model;
-    for (uint32_t i = 0; i < m->tensor_count; i++) {
-        const DlrtTensor *t = &m->tensors[i];
-        if (!l->at[i])
-            continue;
-        int dtype = dlrt_safe_find(l->file, t->name)->dtype;
-        int64_t n = dlrt_tensor_count(t), size = (int64_t)dlrt_dtype_size(dtype);
-        if (dtype == t->dtype) {
-            dlrt_tensor_scatter(l->cx, t, 0, n, l->at[i]);
-            continue;
-        }
-        for (int64_t first = 0; first < n; first += PIECE) {
-            uint64_t piece[PIECE];
-            int64_t part = n - first < PIECE ? n - first : PIECE;
-            dlrt_convert(piece, t->dtype, l->at[i] + first * size, dtype, (size_t)part);
-            dlrt_tensor_scatter(l->cx, t, first, part, piece);
-        }
+    const DlrtTensor *t = &l->cx->model->tensors[i];
+    int dtype = dlrt_safe_find(l->file, t->name)->dtype;
+    int64_t n = dlrt_tensor_count(t), size = (int64_t)dlrt_dtype_size(dtype);
+    if (dtype == t->dtype) {
+        dlrt_tensor_scatter(l->cx, t, 0, n, l->at[i]);
+        return;
     }
+    for (int64_t first = 0; first < n; first += PIECE) {
+        uint64_t piece[PIECE];
+        int64_t part = n - first < PIECE ? n - first : PIECE;
+        dlrt_convert(piece, t->dtype, l->at[i] + first * size, dtype, (size_t)part);
+        dlrt_tensor_scatter(l->cx, t, first, part, piece);
+    }
+}
+
+static void commit_thread(void *arg, int thread, int threads)
+{
+    Load *l = arg;
+    (void)thread, (void)threads;
+    for (uint32_t i; (i = atomic_fetch_add(&l->next, 1)) < l->cx->model->tensor_count;)
+        if (l->at[i])
+            commit_tensor(l, i);
+}
+
+/* From here on nothing fails. */
+static void commit(Load *l, size_t bytes)
+{
+    bool several = bytes >= DLRT_WORTH_THREADS && dlrt_threads_are_safe(l->cx->pid);
+    dlrt_parallel(several ? l->cx->threads : 1, commit_thread, l);
     if (l->what != DLRT_FILE_STATE)
         return;
     memcpy(&l->cx->clock, l->words, sizeof l->cx->clock);
@@ -199,17 +213,19 @@ static int load_file(Load *l)
         return rc;
     l->stage = malloc(bytes + 1);
     l->at = calloc(l->cx->model->tensor_count + 1, sizeof *l->at);
-    if (l->stage && l->at) {
+    l->staged = calloc(dlrt_safe_count(l->file) + 1, sizeof *l->staged);
+    if (l->stage && l->at && l->staged) {
         dlrt_advise_large(l->stage, bytes);
         rc = stage_tensors(l);
         if (!rc)
-            commit(l);
+            commit(l, bytes);
     } else {
         snprintf(l->why, sizeof l->why, "not enough memory");
         rc = DLRT_E_NOMEM;
     }
     free(l->stage);
     free(l->at);
+    free(l->staged);
     return rc;
 }
 

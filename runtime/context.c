@@ -118,11 +118,9 @@ static void start_thread(void *arg, int thread, int threads)
         write_start(s->cx, &m->starts[i]);
 }
 
-/* Threads are worth it where there is much to copy. */
 static void write_starts(DlrtContext *cx)
 {
-    const int64_t much = 4 << 20;
-    bool several = cx->model->context_bytes - cx->model->view_bytes >= much &&
+    bool several = cx->model->context_bytes - cx->model->view_bytes >= DLRT_WORTH_THREADS &&
                    dlrt_threads_are_safe(cx->pid);
     Starts s = { .cx = cx };
     dlrt_parallel(several ? cx->threads : 1, start_thread, &s);

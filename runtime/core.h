@@ -60,6 +60,8 @@ int dlrt_walk(DlrtContext *cx, const DlrtEntry *entry, int64_t B, const void *co
 /* Memory of many MiB that is filled at once: large pages cost less to get and to find. Advice only:
  * what the system makes of it changes no result. */
 void dlrt_advise_large(void *memory, size_t size);
+/* Bytes that are worth copying by several threads. */
+enum { DLRT_WORTH_THREADS = 4 << 20 };
 
 /* ---- tensor.c ---- */
 

@@ -32,6 +32,7 @@ void dlrt_safe_close(DlrtSafeFile *f);
 
 /* Tensors sorted by name; NULL past the end, or if there is none of that name. */
 const DlrtSafeTensor *dlrt_safe_tensor(const DlrtSafeFile *f, size_t i);
+size_t dlrt_safe_count(const DlrtSafeFile *f);
 const DlrtSafeTensor *dlrt_safe_find(const DlrtSafeFile *f, const char *name);
 /* The metadata string, or NULL. */
 const char *dlrt_safe_meta(const DlrtSafeFile *f, const char *key);

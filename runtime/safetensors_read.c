@@ -425,6 +425,11 @@ void dlrt_safe_close(DlrtSafeFile *f)
 
 /* ---- Looking up ---- */
 
+size_t dlrt_safe_count(const DlrtSafeFile *f)
+{
+    return f->count;
+}
+
 const DlrtSafeTensor *dlrt_safe_tensor(const DlrtSafeFile *f, size_t i)
 {
     return i < f->count ? &f->tensors[i] : NULL;
