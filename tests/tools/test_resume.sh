@@ -46,9 +46,9 @@ wait $pid
 # A changed recipe resumes and says so; a changed model does not.
 expect 0 'epochs 100000 -> 1' "$DLRUN" train net.dl --resume --set epochs=1
 sed 's/tanh/relu/' net.dl >other && mv other net.dl
-"$DLRUN" train net.dl -q --fresh --set epochs=100000 >out 2>&1 &
+"$DLRUN" train net.dl --fresh --set epochs=100000 >out 2>&1 &
 pid=$!
-sleep 0.4
+for _ in $(seq 300); do grep -q '^epoch' out && break; sleep 0.01; done
 kill -INT $pid
 wait $pid
 [ $? = 130 ] || fail "SIGINT is not 130"
