@@ -66,7 +66,8 @@ typedef struct {
 typedef bool OnnxMap(OnnxNode *q);
 
 typedef enum {
-    ROW_WIDE = 1,  /* f16 and bf16 compute in f32 and round once */
+    ROW_WIDE = 1,  /* f16 and bf16 compute in f32 and round once, to the type of input 0 */
+    ROW_MIXED = 2, /* other inputs may be floats of another type: they become that of input 0 */
 } RowFlags;
 
 /* How one operator is said, from one opset on. */
@@ -128,6 +129,8 @@ bool node_axis(OnnxNode *q, int64_t axis, uint32_t rank, int64_t *out);
 /* `output = expression`. False: the expression was refused, which is reported. */
 bool node_let(OnnxNode *q, uint32_t output, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same, as a type that is not that of input 0. */
+bool node_let_as(OnnxNode *q, uint32_t output, Dtype t, const char *text);
 /* The output is an intermediate value of which `count` (another) elements of an axis count. Only a
  * result of the model may be such a buffer. */
 bool node_let_counted(OnnxNode *q, uint32_t output, const char *ident, uint32_t axis,

@@ -64,6 +64,18 @@ const Shape *node_shape(OnnxNode *q, uint32_t i)
     return v ? graph_shape(q->im->g, v->val.node) : &no_shape;
 }
 
+static bool is_half(Dtype t)
+{
+    return t == DT_F16 || t == DT_BF16;
+}
+
+/* The type of input 0; a boolean where it is not there. */
+static Dtype first_dtype(OnnxNode *q)
+{
+    OnnxValue *v = node_has(q, 0) ? names_find(q->im, q->im->names, q->proto->input[0]) : NULL;
+    return v && v->kind != VALUE_MISSING ? graph_dtype(q->im->g, v->val.node) : DT_BOOL;
+}
+
 static const char *node_read(OnnxNode *q, uint32_t i, bool as_state)
 {
     OnnxValue *v = node_value(q, i);
@@ -75,11 +87,19 @@ static const char *node_read(OnnxNode *q, uint32_t i, bool as_state)
         return NULL;
     }
     const char *text = value_expression(q, v, as_state);
-    Dtype t = graph_dtype(q->im->g, v->val.node);
-    if (!(q->row->flags & ROW_WIDE) || (t != DT_F16 && t != DT_BF16))
+    Dtype t = graph_dtype(q->im->g, v->val.node), first = first_dtype(q);
+    if (!(q->row->flags & ROW_WIDE) || !dtype_is_float(t))
         return text;
-    q->narrow = t;
-    return text_printf(q, "f32(%s)", text);
+    if (is_half(t)) {
+        if (i == 0 || !dtype_is_float(first))
+            q->narrow = t;
+        text = text_printf(q, "f32(%s)", text);
+        t = import_dtype(q->im, DT_F32);
+    }
+    if (is_half(first))
+        first = import_dtype(q->im, DT_F32);
+    bool other = q->row->flags & ROW_MIXED && dtype_is_float(first) && t != first;
+    return other ? text_printf(q, "%s(%s)", dtype_name(first), text) : text;
 }
 
 const char *node_arg(OnnxNode *q, uint32_t i)

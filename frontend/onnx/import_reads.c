@@ -28,7 +28,7 @@ static const struct {
     { "MaxPool", "storage_order", "" },         /* of the indices */
     { "Multinomial", "seed", "" },
     { "Pad", "value", "2" }, /* of the mode `constant` */
-    { "QuantizeLinear", "saturate precision", "" },
+    { "QuantizeLinear", "saturate", "" },
     { "RMSNormalization", "stash_type", "" },
     { "RandomNormal", "seed", "" },
     { "RandomNormalLike", "seed", "" },

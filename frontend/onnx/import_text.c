@@ -214,6 +214,15 @@ bool node_let(OnnxNode *q, uint32_t output, const char *format, ...)
     return true;
 }
 
+bool node_let_as(OnnxNode *q, uint32_t output, Dtype t, const char *text)
+{
+    Dtype narrow = q->narrow;
+    q->narrow = DT_COUNT;
+    bool ok = node_let(q, output, "%s(%s)", dtype_name(t), text);
+    q->narrow = narrow;
+    return ok;
+}
+
 const char *node_tmp(OnnxNode *q, const char *hint, const char *format, ...)
 {
     va_list args;

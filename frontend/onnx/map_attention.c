@@ -101,7 +101,9 @@ bool map_attention(OnnxNode *q)
                    bias, more))
         return false;
     return node_let(q, 0, h.flat ? "rearrange(\"b h t d -> b t (h d)\", %s)" : "%s", parts[0]) &&
-           node_let(q, 1, "%s", h.k) && node_let(q, 2, "%s", h.v) &&
+           node_let(q, 1, "%s", h.k) &&
+           (node_dtype(q, 2) == node_dtype(q, 0) ? node_let(q, 2, "%s", h.v)
+                                                 : node_let_as(q, 2, node_dtype(q, 2), h.v)) &&
            node_let(q, 3, "%s", parts[1 + mode]);
 }
 

@@ -63,7 +63,7 @@ static const char *label_text(OnnxNode *q, uint8_t label, uint32_t other)
 /* The operand with its diagonals alone, and its names. */
 static const char *operand(OnnxNode *q, uint32_t input, Labels *l, const char **out_names)
 {
-    const char *x = node_arg(q, input), *names = "";
+    const char *x = onnx_factor(q, input), *names = "";
     const Shape *s = node_shape(q, input);
     for (uint32_t i = 0; x && i < l->n; i++) {
         uint32_t first = 0;
@@ -139,5 +139,5 @@ bool map_einsum(OnnxNode *q)
     const char *names = "";
     for (uint32_t i = 0; i < result.n; i++)
         names = text_printf(q, "%s%s%s", names, i ? " " : "", label_text(q, result.at[i], 0));
-    return node_let(q, 0, "einsum(\"%s -> %s\"%s)", pattern, names, operands);
+    return onnx_let_product(q, text_printf(q, "einsum(\"%s -> %s\"%s)", pattern, names, operands));
 }

@@ -223,6 +223,8 @@ bool map_grid_sample(OnnxNode *q)
     static const char *const modes[] = { "linear", "nearest", "cubic", NULL };
     if (!x || !grid)
         return false;
+    if (node_dtype(q, 0) == DT_BOOL)
+        return node_unsupported(q, "truth values between which there is nothing");
     if (!is_one_of(mode, modes) || !is_one_of(padding, paddings))
         return node_wrong(q, "mode `%s`, padding `%s`", onnx_escape(q->im->a, mode),
                           onnx_escape(q->im->a, padding));
@@ -289,10 +291,15 @@ bool map_col2im(OnnxNode *q)
         pads = (Ints){ 2 * n, none };
     if (!n || n > MAX_RANK || block.n != n || pads.n != 2 * n)
         return node_wrong(q, "lists of different lengths");
+    Dtype t = node_dtype(q, 0);
+    bool whole = !dtype_is_float(t); /* sums of few: exact as f64 */
+    if (t == DT_BOOL)
+        return node_unsupported(q, "sums of truth values");
     return per_axis(q, "dilations", n, 1, &dilations) && per_axis(q, "strides", n, 1, &strides) &&
-           node_let(q, 0, "col2im(%s, %s, %s, %s, %s, %s, %s)", x, text_ints(q, image.at, n),
-                    text_ints(q, block.at, n), dilations, text_ints(q, pads.at, n),
-                    text_ints(q, pads.at + n, n), strides);
+           node_let(q, 0, "%s(col2im(%s(%s), %s, %s, %s, %s, %s, %s))",
+                    whole ? dtype_name(t) : "", whole ? "f64" : "", x,
+                    text_ints(q, image.at, n), text_ints(q, block.at, n), dilations,
+                    text_ints(q, pads.at, n), text_ints(q, pads.at + n, n), strides);
 }
 
 bool map_tensor_scatter(OnnxNode *q)

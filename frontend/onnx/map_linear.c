@@ -82,6 +82,8 @@ bool map_linear_attention(OnnxNode *q)
                    "linear_attention(%s%s%s, %s%s%s%s%s)", parts[0], parts[1], parts[2], past,
                    parts[4], parts[5], delta ? ", delta=true" : "", scale))
         return false;
+    Dtype kept = node_dtype(q, node_has(q, 3) ? 3 : 0); /* the state has a type of its own */
     return node_let(q, 0, "rearrange(\"b h t d -> b t (h d)\", %s)", results[0]) &&
-           node_let(q, 1, "%s", results[1]);
+           (kept == node_dtype(q, 0) ? node_let(q, 1, "%s", results[1])
+                                     : node_let_as(q, 1, kept, results[1]));
 }

@@ -74,6 +74,14 @@ static bool norm_of_elements(OnnxNode *q, const char *const *in, const char *eps
                     in[2]);
 }
 
+/* Running statistics have the type of those that come in. */
+static bool let_moved(OnnxNode *q, uint32_t output, const char *text)
+{
+    Dtype t = node_dtype(q, 3);
+    return t == node_dtype(q, 0) ? node_let(q, output, "%s", text)
+                                 : node_let_as(q, output, t, text);
+}
+
 bool map_batch_norm(OnnxNode *q)
 {
     const char *in[5];
@@ -94,8 +102,8 @@ bool map_batch_norm(OnnxNode *q)
     const char *k = text_float(q, keep), *r = text_float(q, (double)(float)(1 - keep));
     return node_let(q, 0, "batch_norm(%s, %s, %s, %s, %s, eps=%s)", x, in[1], in[2], parts[0],
                     parts[1], eps) &&
-           node_let(q, 1, "%s*%s + %s*%s", mean, k, parts[0], r) &&
-           node_let(q, 2, "%s*%s + %s*%s", variance, k, parts[1], r) &&
+           let_moved(q, 1, text_printf(q, "%s*%s + %s*%s", mean, k, parts[0], r)) &&
+           let_moved(q, 2, text_printf(q, "%s*%s + %s*%s", variance, k, parts[1], r)) &&
            node_let(q, 3, "%s", parts[0]) && node_let(q, 4, "%s", parts[1]);
 }
 
@@ -121,10 +129,30 @@ bool map_layer_norm(OnnxNode *q)
     if (!node_tmps(q, 3, hints, parts, "standardized(%s, axis=%lld, eps=%s)", x, (long long)axis,
                    text_float(q, attribute_float(q, "epsilon", 1e-5f))))
         return false;
-    return (*bias ? node_let(q, 0, "%s*%s + %s", parts[0], scale, bias)
-                  : node_let(q, 0, "%s*%s", parts[0], scale)) &&
-           (q->narrow = DT_COUNT, node_let(q, 1, "%s", parts[1])) &&
-           node_let(q, 2, "%s", parts[2]);
+    if (!(*bias ? node_let(q, 0, "%s*%s + %s", parts[0], scale, bias)
+                : node_let(q, 0, "%s*%s", parts[0], scale)))
+        return false;
+    bool half = attribute_int(q, "stash_type", 1) == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
+    Dtype t = half ? DT_BF16 : import_dtype(q->im, DT_F32); /* of the statistics */
+    q->narrow = DT_COUNT;
+    for (uint32_t i = 1; i < 3; i++)
+        if (tmp_dtype(q, parts[i]) == t ? !node_let(q, i, "%s", parts[i])
+                                        : !node_let_as(q, i, t, parts[i]))
+            return false;
+    return true;
+}
+
+/* The result has the type of the scale. */
+bool map_rms_norm(OnnxNode *q)
+{
+    const char *x = node_arg(q, 0), *scale = node_arg(q, 1);
+    if (!x || !scale)
+        return false;
+    const char *text = text_printf(q, "rms_norm(%s, %s, axis=%lld, eps=%s)", x, scale,
+                                   (long long)attribute_int(q, "axis", -1),
+                                   text_float(q, attribute_float(q, "epsilon", 1e-5f)));
+    Dtype t = node_dtype(q, 1);
+    return t == node_dtype(q, 0) ? node_let(q, 0, "%s", text) : node_let_as(q, 0, t, text);
 }
 
 bool map_moment_norm(OnnxNode *q)

@@ -1,10 +1,36 @@
 /* map_product.c: sums of products. */
 #include "frontend/onnx/map.h"
 
+/* Integers that have no products here are multiplied as i64: of that their bits are the lowest. */
+static bool has_products(Dtype t)
+{
+    return dtype_is_float(t) || t == DT_I32 || t == DT_I64;
+}
+
+const char *onnx_factor(OnnxNode *q, uint32_t input)
+{
+    const char *x = node_arg(q, input);
+    return !x || has_products(node_dtype(q, input)) ? x : text_printf(q, "i64(%s)", x);
+}
+
+bool onnx_let_product(OnnxNode *q, const char *text)
+{
+    Dtype t = node_dtype(q, 0);
+    return has_products(t) ? node_let(q, 0, "%s", text)
+                           : node_let(q, 0, "%s(%s)", dtype_name(t), text);
+}
+
+bool map_matmul(OnnxNode *q)
+{
+    const char *a = onnx_factor(q, 0), *b = onnx_factor(q, 1);
+    return a && b && onnx_let_product(q, text_printf(q, "%s @ %s", a, b));
+}
+
 /* alpha * A' * B' + beta * C */
 const char *onnx_gemm_text(OnnxNode *q)
 {
-    const char *a = node_arg(q, 0), *b = node_arg(q, 1), *c = node_has(q, 2) ? node_arg(q, 2) : "";
+    const char *a = onnx_factor(q, 0), *b = onnx_factor(q, 1);
+    const char *c = node_has(q, 2) ? onnx_factor(q, 2) : "";
     double alpha = attribute_float(q, "alpha", 1), beta = attribute_float(q, "beta", 1);
     if (!a || !b || !c)
         return NULL;
@@ -22,5 +48,5 @@ const char *onnx_gemm_text(OnnxNode *q)
 bool map_gemm(OnnxNode *q)
 {
     const char *text = onnx_gemm_text(q);
-    return text && node_let(q, 0, "%s", text);
+    return text && onnx_let_product(q, text);
 }

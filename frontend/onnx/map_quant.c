@@ -1,50 +1,66 @@
 /* map_quant.c: quantized arithmetic, said by the functions of std/quant.dl. */
 #include "frontend/onnx/map_window.h"
 
-/* Scale, zero point, axis and block. With another type of result than that of the scale the wider
- * one is computed in. */
-static bool linear(OnnxNode *q, const char *name, Dtype zero_type, Dtype to)
+/* An input as a float of type t. */
+static const char *as_float(OnnxNode *q, uint32_t input, Dtype t)
 {
-    const char *x = node_arg(q, 0), *scale = node_arg(q, 1);
+    const char *x = node_arg(q, input);
+    return !x || node_dtype(q, input) == t ? x : text_printf(q, "%s(%s)", dtype_name(t), x);
+}
+
+/* name(x, scale, zero, axis, block); NULL: reported. */
+static const char *linear(OnnxNode *q, const char *name, const char *x, const char *scale,
+                          Dtype zero_type)
+{
     uint32_t rank = node_shape(q, 0)->rank;
     int64_t axis = attribute_int(q, "axis", 1);
     const char *zero = node_has(q, 2) ? node_arg(q, 2)
                                       : text_printf(q, "%s(0)", dtype_name(zero_type));
     if (!x || !scale || !zero)
-        return false;
+        return NULL;
     if (rank < 2) /* one number, or a vector along the only axis */
         axis = 0;
     else if (!node_axis(q, axis, rank, &axis))
-        return false;
-    Dtype own = node_dtype(q, 1);
-    bool other = to != own && dtype_is_float(to);
-    if (other && dtype_size(to) > dtype_size(own))
-        scale = text_printf(q, "%s(%s)", dtype_name(to), scale);
-    const char *text = text_printf(q, "%s(%s, %s, %s, axis=%lld, block=%lld)", name, x, scale, zero,
-                                   (long long)axis, (long long)attribute_int(q, "block_size", 0));
-    return other ? node_let(q, 0, "%s(%s)", dtype_name(to), text) : node_let(q, 0, "%s", text);
+        return NULL;
+    return text_printf(q, "%s(%s, %s, %s, axis=%lld, block=%lld)", name, x, scale, zero,
+                       (long long)axis, (long long)attribute_int(q, "block_size", 0));
 }
 
+/* The dtype that an attribute names, if it is there. */
+static bool type_attribute(OnnxNode *q, const char *name, Dtype *t)
+{
+    int64_t type = attribute_int(q, name, 0);
+    return !type || onnx_dtype((int32_t)type, t) ||
+           node_unsupported(q, "numbers of type %s", onnx_type_name(q->im->a, (int32_t)type));
+}
+
+/* The quotient is of the wider type of x and the scale, or as `precision` says. */
 bool map_quantize(OnnxNode *q)
 {
-    int64_t type = attribute_int(q, "output_dtype", 0);
-    Dtype t = DT_U8;
-    if (type && !onnx_dtype((int32_t)type, &t))
-        return node_unsupported(q, "numbers of type %s",
-                                onnx_type_name(q->im->a, (int32_t)type));
-    return linear(q, "quantize_linear", t, t);
+    Dtype t = DT_U8, x = node_dtype(q, 0), own = node_dtype(q, 1);
+    if (dtype_is_float(x) && dtype_size(x) > dtype_size(own))
+        own = x;
+    else if (dtype_is_float(x) && x != own && dtype_size(x) == dtype_size(own))
+        own = DT_F32; /* both have 16 bits */
+    if (q->failed || !type_attribute(q, "output_dtype", &t) ||
+        !type_attribute(q, "precision", &own))
+        return false;
+    const char *text = linear(q, "quantize_linear", as_float(q, 0, own), as_float(q, 1, own), t);
+    return text && node_let(q, 0, "%s", text);
 }
 
+/* With another type of result than that of the scale the wider one is computed in. */
 bool map_dequantize(OnnxNode *q)
 {
-    int64_t type = attribute_int(q, "output_dtype", 0);
-    Dtype t = node_dtype(q, 0), to = node_dtype(q, 1);
-    if (q->failed)
+    Dtype t = node_dtype(q, 0), own = node_dtype(q, 1), to = own;
+    if (q->failed || !type_attribute(q, "output_dtype", &to))
         return false;
-    if (type && !onnx_dtype((int32_t)type, &to))
-        return node_unsupported(q, "numbers of type %s",
-                                onnx_type_name(q->im->a, (int32_t)type));
-    return linear(q, "dequantize_linear", t, to);
+    bool other = to != own && dtype_is_float(to);
+    if (other && dtype_size(to) > dtype_size(own))
+        own = to;
+    const char *text = linear(q, "dequantize_linear", node_arg(q, 0), as_float(q, 1, own), t);
+    return text && (other ? node_let(q, 0, "%s(%s)", dtype_name(to), text)
+                          : node_let(q, 0, "%s", text));
 }
 
 bool map_quantize_dynamic(OnnxNode *q)

@@ -54,7 +54,9 @@ bool map_stft(OnnxNode *q)
     const char *window = node_has(q, 2) ? node_arg(q, 2)
                                         : text_printf(q, "ones(%lld, dtype=%s)",
                                                       (long long)length.at[0],
-                                                      dtype_name(node_dtype(q, 0)));
+                                                      q->narrow != DT_COUNT
+                                                          ? "f32"
+                                                          : dtype_name(node_dtype(q, 0)));
     return window && step.n == 1 &&
            node_let(q, 0, "stft(%s, %lld, %s, onesided=%s)", x, (long long)step.at[0], window,
                     yes(attribute_int(q, "onesided", 1)));

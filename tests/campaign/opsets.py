@@ -2,6 +2,7 @@
 
     opsets.py FOLDER [GLOB]          writes them, and says what is not covered
     opsets.py FOLDER [GLOB] --batch  the same with a first axis of any size
+    opsets.py FOLDER [GLOB] --types  the newest version with each type that it takes
     build/onnx_conform FOLDER -v     runs them
 
 Python with onnx, numpy and onnxruntime is needed. Each test is a model of one node at exactly the
@@ -123,7 +124,63 @@ def save(folder, m, inputs, outputs):
                                                   f"{kind[0]}{i}").SerializeToString())
 
 
+# ---- Types ----
+
+TYPES = {f"tensor({n})": t for n, t in (
+    ("float", np.float32), ("float16", np.float16), ("double", np.float64), ("int8", np.int8),
+    ("int16", np.int16), ("int32", np.int32), ("int64", np.int64), ("uint8", np.uint8),
+    ("uint16", np.uint16), ("uint32", np.uint32), ("uint64", np.uint64), ("bool", np.bool_))}
+
+
+def retyped(op, opset, inputs):
+    """The inputs once more for each other type that the operator takes: those of one letter of the
+    schema together."""
+    schema = defs.get_schema(op, opset, "")
+    letters = {t.type_param_str: t.allowed_type_strs for t in schema.type_constraints}
+    for letter, allowed in letters.items():
+        which = [i for i, x in enumerate(inputs) if x is not None and letter == schema.inputs[
+            min(i, len(schema.inputs) - 1)].type_str]
+        arrays = [inputs[i].value if isinstance(inputs[i], Init) else inputs[i] for i in which]
+        for name in allowed:
+            t = TYPES.get(name)
+            if not which or t is None or t == arrays[0].dtype:
+                continue
+            other = list(inputs)
+            for i, a in zip(which, arrays):
+                whole = np.issubdtype(t, np.integer)
+                b = np.abs(3 * a) if whole and np.issubdtype(a.dtype, np.floating) else a
+                b = (a > 0 if t == np.bool_ else b).astype(t)
+                other[i] = Init(b) if isinstance(inputs[i], Init) else b
+            yield name[7:-1], other
+
+
+def write_types(root, glob):
+    """The newest version of each operator with each type."""
+    count, seen = 0, {}
+    for op, _, until, inputs, attrs, _, n_out in CASES:
+        v = versions(op)[-1]
+        if "::" in op or until < v or seen.get(op, 0) >= 2 or not fnmatch.fnmatch(op, glob):
+            continue
+        if callable(inputs):
+            continue
+        seen[op] = seen.get(op, 0) + 1
+        for name, other in retyped(op, v, inputs):
+            try:
+                y = [np.asarray(a) for a in expected(op, v, other, attrs, None, n_out)]
+            except Exception:
+                continue  # neither has it
+            shown = [(helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for a in y]
+            folder = os.path.join(root, f"{op}_{v}_{name}_{count}")
+            save(folder, model_of(op, v, other, attrs, n_out, shown), other, y)
+            count += 1
+    print(f"{count} tests")
+
+
 def main():
+    if "--types" in sys.argv:
+        sys.argv.remove("--types")
+        write_types(*(sys.argv[1:] + ["*"])[:2])
+        return
     batch = "--batch" in sys.argv
     root, glob = ([a for a in sys.argv[1:] if a != "--batch"] + ["*"])[:2]
     covered, moved, count, bad = set(), set(), 0, 0

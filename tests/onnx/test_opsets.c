@@ -67,6 +67,22 @@ static const Case cases[] = {
       "concat(x0[:, ..1] @ s0, x0[:, 1..] @ s1, axis=1)" },
     { "NonMaxSuppression", 11, "f32 1 4 4; f32 1 1 4", "", 0, "zeros([0, 3], dtype=i64)" },
     { "Relu", 1, "f32 3", "consumed_inputs=0,", 0, "relu(x0)" },
+    { "BatchNormalization", 15, "f16 2 3 4; f32 3; f32 3; f32 3; f32 3", "", 0,
+      "f16(batch_norm(f32(x0), x1, x2, x3, x4))" },
+    { "BatchNormalization", 15, "f64 2 3 4; f32 3; f32 3; f16 3; f16 3", "", 0,
+      "batch_norm(x0, f64(x1), f64(x2), f64(f32(x3)), f64(f32(x4)))" },
+    { "BatchNormalization", 15, "f16 2 3 4; f32 3; f32 3; f32 3; f32 3",
+      "training_mode=1 momentum:0.5", 1, "0.5*x3 + 0.5*mean(f32(x0), axis=[0, 2])" },
+    { "Pow", 15, "f32 2 3; f16 3", "", 0, "x0^f32(x1)" },
+    { "LayerNormalization", 17, "f64 2 3; f64 3", "", 1, "f32(mean(x0, axis=1, keep=true))" },
+    { "RMSNormalization", 23, "f16 2 3; f32 3", "", 0, "rms_norm(f32(x0), x1)" },
+    { "MatMul", 13, "u32 2 3; u32 3 2", "", 0, "u32(i64(x0) @ i64(x1))" },
+    { "Einsum", 12, "u8 2 3; u8 3 2", "equation'ij,jk", 0, "u8(i64(x0) @ i64(x1))" },
+    { "QuantizeLinear", 23, "i32 3 4; f32", "", 0, "u8(clamp(round(f32(x0)/x1), 0, 255))" },
+    { "QuantizeLinear", 23, "f16 3 4; f32", "precision=11", 0,
+      "u8(clamp(round(f64(x0)/f64(x1)), 0, 255))" },
+    { "Col2Im", 18, "i32 1 4 4; i64 = 3 3; i64 = 2 2", "", 0,
+      "i32(col2im(f64(x0), [3, 3], [2, 2], [1, 1], [0, 0], [0, 0], [1, 1]))" },
     { "Einsum", 12, "f32 -1 2", "equation'ii", 0, "x0[0, 0] + x0[1, 1]" },
     { "com.microsoft::RotaryEmbedding", 1, "f32 1 2 4; i64 = 1; f32 5 1; f32 5 1", "", 0,
       "z = reshape(x0, [1, 2, 2, 2]); c = reshape(x2[1..3], [1, 2, 1])\n"
@@ -118,7 +134,7 @@ static int32_t type_code(const char *name)
         const char *name;
         int32_t code;
     } types[] = { { "f32", 1 }, { "f16", 10 }, { "i32", 6 }, { "i64", 7 }, { "bool", 9 },
-                  { "u8", 2 } };
+                  { "u8", 2 },  { "u32", 12 }, { "f64", 11 } };
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(types[i].name, name))
             return types[i].code;
@@ -256,11 +272,14 @@ static void run(Compiler *cx, Unit *u, const char *op, Value *out)
         in[k] = value_new(cx->arena, t, &e->graph->inputs.at[k].shape, 1);
         for (int64_t j = 0; j < in[k].count; j++) {
             double v = sin(0.7 * (double)(j + k));
-            v = !strcmp(op, "Pow") || (k == 4 && !strcmp(op, "BatchNormalization")) ? fabs(v) : v;
+            if ((!strcmp(op, "Pow") && !k) || (k == 4 && !strcmp(op, "BatchNormalization")))
+                v = fabs(v);
             if (dtype_is_float(t))
                 in[k].f[j] = value_round(t, v);
             else
-                in[k].i[j] = t == DT_BOOL ? v > 0 : (int64_t)(t == DT_U8 ? fabs(99 * v) : 4 * v);
+                in[k].i[j] = t == DT_BOOL         ? v > 0
+                             : dtype_is_signed(t) ? (int64_t)(4 * v)
+                                                  : (int64_t)fabs(99 * v);
         }
     }
     InterpArgs args = { .batch = 1, .inputs = in, .seed = 7 };
