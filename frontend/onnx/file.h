@@ -43,12 +43,8 @@ LocId onnx_loc(const OnnxFile *f);
 /* The elements of a tensor of f's model, in whatever way they are stored: they point into the
  * mapped file where that has them byte for byte, else they are converted, once. False: reported,
  * naming the tensor as `what` ("initializer `w`", escaped); after 20 failures of one file nothing
- * more is tried or reported. Tensors of strings are refused as unsupported: see onnx_strings. */
+ * more is tried or reported. Tensors of strings are refused as unsupported. */
 bool onnx_tensor(OnnxFile *f, const Onnx__TensorProto *t, const char *what, OnnxTensor *out_t);
-
-/* The same for a tensor of strings: NUL-terminated UTF-8. Its out_t->data is NULL. */
-bool onnx_strings(OnnxFile *f, const Onnx__TensorProto *t, const char *what, OnnxTensor *out_t,
-                  const char *const **out_strings);
 
 /* Reads a file that is one TensorProto, as in the data sets of the standard tests (.pb). */
 bool onnx_read_tensor_file(Compiler *cx, const char *path, OnnxTensor *out_t);

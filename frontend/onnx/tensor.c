@@ -351,8 +351,8 @@ static bool find_message(Decode *d)
     return true;
 }
 
-/* What is the same for all kinds of elements. */
-static bool begin(Decode *d, bool strings)
+/* Type, shape, and how many elements are in which field. */
+static bool begin(Decode *d)
 {
     const Onnx__TensorProto *t = d->t;
     *d->to = (OnnxTensor){ 0 };
@@ -360,15 +360,12 @@ static bool begin(Decode *d, bool strings)
         return false;
     if (!t->has_data_type || t->data_type <= 0)
         return onnx_fail(d->f, DIAG_E0704, "%s does not say the type of its elements", d->what);
-    bool is_string = t->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__STRING;
-    if (is_string != strings || (!is_string && !onnx_dtype(t->data_type, &d->to->dtype)))
+    if (!onnx_dtype(t->data_type, &d->to->dtype))
         return onnx_fail(d->f, DIAG_E0712, "%s: elements of type %s are not supported here",
                          d->what, type_of(d));
     if (t->segment)
         return onnx_fail(d->f, DIAG_E0712, "%s: tensors in segments are not supported", d->what);
-    d->typed = is_string ? STRING_DATA : types[t->data_type].field;
-    if (is_string)
-        d->to->dtype = DT_U8; /* for the product alone */
+    d->typed = types[t->data_type].field;
     if (!read_shape(d) || !find_message(d))
         return false;
     count_elements(d);
@@ -378,39 +375,5 @@ static bool begin(Decode *d, bool strings)
 bool onnx_tensor(OnnxFile *f, const Onnx__TensorProto *t, const char *what, OnnxTensor *out_t)
 {
     Decode d = { .f = f, .t = t, .what = what, .to = out_t };
-    return begin(&d, false) && fill(&d);
-}
-
-bool onnx_strings(OnnxFile *f, const Onnx__TensorProto *t, const char *what, OnnxTensor *out_t,
-                  const char *const **out_strings)
-{
-    Decode d = { .f = f, .t = t, .what = what, .to = out_t };
-    if (!begin(&d, true) || !check_elements(&d))
-        return false;
-    size_t bytes;
-    if (__builtin_mul_overflow((size_t)out_t->count, sizeof(char *), &bytes))
-        return onnx_fail_memory(f);
-    const char **strings = pool_alloc(&f->pool, bytes + 1);
-    if (!strings)
-        return onnx_fail_memory(f);
-    WireCursor c = d.message;
-    WireField w;
-    const char *why;
-    size_t n = 0;
-    while (wire_next(&c, &w, &why)) {
-        if (w.number != STRING_DATA)
-            continue;
-        if (!wire_utf8(w.bytes, w.size))
-            return onnx_fail(f, DIAG_E0702, "%s: a text that is not UTF-8, or contains a NUL",
-                             what);
-        char *s = pool_alloc(&f->pool, w.size + 1);
-        if (!s)
-            return onnx_fail_memory(f);
-        memcpy(s, w.bytes, w.size);
-        s[w.size] = 0;
-        strings[n++] = s;
-    }
-    *out_strings = strings;
-    out_t->bytes = 0;
-    return true;
+    return begin(&d) && fill(&d);
 }

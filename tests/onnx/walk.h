@@ -24,15 +24,10 @@ static inline void walk_name(Walk *w, const char *s)
 static inline void walk_tensor(Walk *w, const Onnx__TensorProto *t)
 {
     OnnxTensor out;
-    const char *const *strings;
     walk_name(w, t->name);
     if (onnx_tensor(w->f, t, "a tensor", &out)) {
         for (size_t i = 0; i < out.bytes; i++)
             w->sum += ((const unsigned char *)out.data)[i];
-        w->tensors++;
-    } else if (onnx_strings(w->f, t, "a tensor", &out, &strings)) {
-        for (int64_t i = 0; i < out.count; i++)
-            w->sum += strlen(strings[i]);
         w->tensors++;
     }
 }
