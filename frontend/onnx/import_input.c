@@ -2,7 +2,9 @@
  *
  * A dim without a number is the batch when it is the first of the first input that has such a one;
  * the same name elsewhere is the same dim. Others come from -D NAME=.., or from the arrays that are
- * at hand. */
+ * at hand. Where neither says it, the first dim of another input is the batch by another name:
+ * an exporter so names that of a mask which it did not find to be as long. Arrays of another length
+ * are then refused. */
 #include "frontend/name.h"
 #include "frontend/onnx/import.h"
 #include "frontend/onnx/onnx.h"
@@ -119,6 +121,24 @@ static bool is_batch(GraphInput *q, const char *name, uint32_t axis)
     return im->batch && !strcmp(im->batch, name);
 }
 
+/* Whether a name stands for first dims only. */
+static bool comes_first(const Import *im, const char *name)
+{
+    const Onnx__GraphProto *g = im->model->graph;
+    for (size_t i = 0; i < g->n_input; i++) {
+        const Onnx__TypeProto *t = g->input[i]->type;
+        const Onnx__TensorShapeProto *s =
+            t && t->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && t->tensor_type
+                ? t->tensor_type->shape
+                : NULL;
+        for (size_t k = 1; s && k < s->n_dim; k++)
+            if (s->dim[k]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM &&
+                !strcmp(s->dim[k]->dim_param, name))
+                return false;
+    }
+    return true;
+}
+
 static bool input_dim(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d, uint32_t axis,
                       Dim *out)
 {
@@ -147,6 +167,10 @@ static bool input_dim(GraphInput *q, const Onnx__TensorShapeProto__Dimension *d,
             return input_fail(q, "has a batch that is not a whole number above 0");
         im->batch_max = im->g->batch_max = im->e->batch_max = most;
         *out = im->static_batch ? dim_of(most) : (Dim){ most, 1 };
+        return true;
+    }
+    if (!known && axis == 0 && im->batch && comes_first(im, name)) {
+        *out = im->static_batch ? dim_of(im->batch_max) : (Dim){ im->batch_max, 1 };
         return true;
     }
     if (!known) {

@@ -291,9 +291,9 @@ static void declare_weight(Import *im, OnnxValue *v, bool as_state)
     v->title = new_title(im, v);
     v->is_state = state;
     const char *text =
-        arena_printf(im->a, "%s %s as \"%s\": %s%s%s = zeros", state ? "state" : "param", v->ident,
+        arena_printf(im->a, "%s %s as \"%s\": %s%s%s = %s", state ? "state" : "param", v->ident,
                      import_string(im->a, v->title), dtype_name(v->data->dtype), dims,
-                     s.rank ? "]" : "");
+                     s.rank ? "]" : "", v->data->dtype == DT_BOOL ? "false" : "zeros");
     v->line = import_line(im, state ? LINE_STATE : LINE_PARAM, NULL, text);
     im->lines.at[v->line].weight = v;
     scope_bind(im->e, im->scope, v->ident, v->val, 0);

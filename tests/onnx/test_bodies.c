@@ -233,6 +233,26 @@ static void depth_is_bounded(void **state)
 
 /* ---- What exporters write a little differently ---- */
 
+/* An input that calls the batch by another name; and one whose dim stands elsewhere, too. */
+static void batch_of_two_names(void **state)
+{
+    (void)state;
+    static const int64_t dims[3][2] = { { -1, 3 }, { -2, 3 }, { 3, -2 } };
+    for (int other = 0; other < 2; other++) {
+        Bytes graph = { 0 };
+        ends(&graph, dims[0], 2);
+        b_value(&graph, 11, "z", FLOAT, dims[1], 2);
+        node(&graph, 1, "Add", "x z", "y");
+        if (other)
+            b_value(&graph, 11, "w", FLOAT, dims[2], 2);
+        Bytes model = b_model_of(&graph);
+        Loaded l = load_bytes(&model);
+        if (l.code != (other ? 1 : 0))
+            fail_msg("%d: %s", l.code, l.cx->diags.n ? l.cx->diags.at[0].message : "");
+        compiler_free(l.cx);
+    }
+}
+
 /* Nodes last first, one of them read by a branch alone. */
 static void nodes_in_another_order(void **state)
 {
@@ -306,6 +326,7 @@ int main(void)
         cmocka_unit_test(the_branch_follows_from_shapes),
         cmocka_unit_test(a_condition_of_data_is_refused),
         cmocka_unit_test(depth_is_bounded),
+        cmocka_unit_test(batch_of_two_names),
         cmocka_unit_test(nodes_in_another_order),
         cmocka_unit_test(a_long_chain_backward),
         cmocka_unit_test(spectra_of_plain_signals),

@@ -115,7 +115,7 @@ static inline void b_value(Bytes *graph, uint32_t field, const char *name, int32
     for (size_t i = 0; i < rank; i++) {
         Bytes dim = { 0 };
         if (dims[i] < 0)
-            b_text(&dim, 2, "N");
+            b_text(&dim, 2, dims[i] == -1 ? "N" : "M");
         else
             b_int(&dim, 1, dims[i]);
         b_message(&shape, 1, &dim);
