@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NEWEST_IR = 13 };
+enum { NEWEST_IR = 13, NEWEST_OPSET = 27 };
 
 /* Peak memory is at most 64 MiB + 4x the file: the map is 1x, and 8 MiB are the program's. */
 static size_t pool_limit(size_t file_size)
@@ -188,6 +188,19 @@ static ProtobufCMessage *parse(OnnxFile *f, const ProtobufCMessageDescriptor *ro
     return m;
 }
 
+/* A newer opset may say the same operators and mean something else. */
+static bool check_opsets(OnnxFile *f, Onnx__OperatorSetIdProto *const *at, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const char *domain = at[i]->domain ? at[i]->domain : "";
+        bool own = !*domain || !strcmp(domain, "ai.onnx");
+        if (own && at[i]->version > NEWEST_OPSET)
+            return onnx_fail(f, DIAG_E0711, "opset %" PRId64 "; known are 1 to %d", at[i]->version,
+                             NEWEST_OPSET);
+    }
+    return true;
+}
+
 /* What every use of a model relies on. */
 static bool check_model(OnnxFile *f)
 {
@@ -202,7 +215,10 @@ static bool check_model(OnnxFile *f)
     if (m->ir_version >= 3 && !m->n_opset_import)
         return onnx_fail(f, DIAG_E0703, "the model does not say which versions of operators it "
                                         "uses (opset_import)");
-    return true;
+    for (size_t i = 0; i < m->n_functions; i++)
+        if (!check_opsets(f, m->functions[i]->opset_import, m->functions[i]->n_opset_import))
+            return false;
+    return check_opsets(f, m->opset_import, m->n_opset_import);
 }
 
 static OnnxFile *open_model(OnnxFile *f)

@@ -80,6 +80,16 @@ static void test_model_checks(void **state)
     refused(&b, DIAG_E0711, "IR version 14; known are 1 to 13");
     b = b_model();
     refused(&b, DIAG_E0703, "the model has no graph");
+    for (int k = 0; k < 2; k++) { /* of the model, of one of its functions */
+        Bytes opset = { 0 }, function = { 0 };
+        b = b_model();
+        b_text(&opset, 1, k ? "ai.onnx" : "");
+        b_int(&opset, 2, 28);
+        b_message(k ? &function : &b, k ? 9 : 8, &opset);
+        b_message(&b, 25, &function);
+        b_message(&b, 7, &inner);
+        refused(&b, DIAG_E0711, "opset 28; known are 1 to 27");
+    }
     b_int(&b, 1, 3);
     b_message(&b, 7, &inner);
     refused(&b, DIAG_E0703, "the model does not say which versions of operators it uses "
