@@ -20,10 +20,10 @@ typedef struct {
 static const struct {
     const char *op, *domain;
     uint32_t n;
-    int64_t in[9][5]; /* rank and dims; rank -1: absent */
+    int64_t in[9][6]; /* rank and dims; rank -1: absent */
     Attribute attrs[5];
     const char *said; /* of x0, x1, .. */
-    const char *types; /* of each input: u8, i8, i32 (w), a scale (s); f32 where it is NULL */
+    const char *types; /* of each input: u8, i8, i32 (w; m: 0 or 1; n: below 3), a scale (s) */
 } cases[] = {
     { "FastGelu", MS, 2, { { 2, 3, 4 }, { 1, 4 } }, { { 0 } }, "gelu_tanh(x0 + x1)", NULL },
     { "FastGelu", MS, 1, { { 2, 3, 4 } }, { { 0 } }, "gelu_tanh(x0)", NULL },
@@ -211,7 +211,7 @@ static const struct {
     int code; /* of the format */
     Dtype dtype;
 } types[] = { { 'f', 1, DT_F32 }, { 's', 1, DT_F32 }, { 'u', 2, DT_U8 }, { 'i', 3, DT_I8 },
-              { 'w', 6, DT_I32 } };
+              { 'w', 6, DT_I32 }, { 'm', 6, DT_I32 }, { 'n', 6, DT_I32 } };
 
 /* Row of `types` for input k of a case. */
 static size_t type_of(size_t i, uint32_t k)
@@ -303,6 +303,8 @@ static void fill(Value *v, char letter, uint32_t k)
         double x = sin(0.7 * (double)(j + k));
         if (letter == 's')
             v->f[j] = value_round(DT_F32, 0.02 * (k + 1) + 0.01 * (double)j);
+        else if (letter == 'm' || letter == 'n')
+            v->i[j] = letter == 'm' ? (j + k) % 3 > 0 : (j + k) % 3;
         else if (letter == 'f')
             v->f[j] = value_round(DT_F32, x);
         else
