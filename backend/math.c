@@ -8,6 +8,7 @@
  * Everything is select instead of branch; NaN passes because a clamp compares and selects, which
  * keeps it. */
 #include "backend/math.h"
+#include "backend/math_build.h"
 
 #include <math.h>
 
@@ -83,26 +84,6 @@ LLVMValueRef math_sqrt(Emit *e, LLVMValueRef x)
 {
     LLVMTypeRef t = LLVMTypeOf(x);
     return emit_intrinsic(e, "llvm.sqrt", &t, 1, &x, 1);
-}
-
-static LLVMValueRef add(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFAdd(e->b, a, b, "");
-}
-
-static LLVMValueRef sub(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFSub(e->b, a, b, "");
-}
-
-static LLVMValueRef mul(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFMul(e->b, a, b, "");
-}
-
-static LLVMValueRef divide(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFDiv(e->b, a, b, "");
 }
 
 /* ---- exp ---- */

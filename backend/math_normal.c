@@ -11,26 +11,7 @@
  * found again exactly and added to the result, as the top digits of a product of positive sums
  * lose up to 3 units otherwise. Negative x by symmetry: 2 - erfc(-x) is exact enough. */
 #include "backend/math.h"
-
-static LLVMValueRef add(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFAdd(e->b, a, b, "");
-}
-
-static LLVMValueRef sub(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFSub(e->b, a, b, "");
-}
-
-static LLVMValueRef mul(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFMul(e->b, a, b, "");
-}
-
-static LLVMValueRef negate(Emit *e, LLVMValueRef a)
-{
-    return LLVMBuildFNeg(e->b, a, "");
-}
+#include "backend/math_build.h"
 
 /* a b + c of which the product is exact, on every target: without fma, by way of f64. */
 static LLVMValueRef exact_fma(Emit *e, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)

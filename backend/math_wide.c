@@ -7,29 +7,10 @@
  * wide. It takes x modulo pi/2 with the constant in three parts, where n times each of the first
  * two is exact for |x| <= 2^27; beyond, libm. */
 #include "backend/math.h"
+#include "backend/math_build.h"
 
 #include <math.h>
 #include <string.h>
-
-static LLVMValueRef add(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFAdd(e->b, a, b, "");
-}
-
-static LLVMValueRef sub(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFSub(e->b, a, b, "");
-}
-
-static LLVMValueRef mul(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFMul(e->b, a, b, "");
-}
-
-static LLVMValueRef divide(Emit *e, LLVMValueRef a, LLVMValueRef b)
-{
-    return LLVMBuildFDiv(e->b, a, b, "");
-}
 
 static LLVMValueRef equal(Emit *e, LLVMValueRef a, LLVMValueRef b)
 {
