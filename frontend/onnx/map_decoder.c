@@ -128,7 +128,8 @@ static bool join_cache(OnnxNode *q, Cached *c)
         return node_wrong(q, "%lld keys in all of which %lld are new", (long long)total.at[0],
                           (long long)c->T);
     c->past = total.at[0] == c->T ? text_printf(q, "zeros(%lld, dtype=i32)", (long long)c->B.n)
-                                  : text_printf(q, "i32(reshape(%s, [%lld])) - %lld", lengths,
+                                  : text_printf(q, "i32(reshape(bounded(%s, %lld), [%lld])) - %lld",
+                                                lengths, (long long)total.at[0],
                                                 (long long)c->B.n, (long long)(c->T - 1));
     c->past = node_tmp(q, "past", "%s", c->past);
     return c->past != NULL;

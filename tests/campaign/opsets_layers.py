@@ -291,7 +291,7 @@ for mode in ("nearest", "linear", "cubic"):
              "reference" if way == "align_corners" else None)
         case("Resize", 13, NEW, [img, None, None, i64(1, 2, 3, 8)],
              {"mode": mode, "coordinate_transformation_mode": way})
-case("Resize", 11, 11, [img, None, Init(np.float32([1, 1, 0.6, 1.7]))],
+case("Resize", 11, 11, [img, Init(np.zeros(0, np.float32)), Init(np.float32([1, 1, 0.6, 1.7]))],
      {"mode": "nearest", "coordinate_transformation_mode": "tf_half_pixel_for_nn"}, "onnxruntime")
 for rule in ("round_prefer_ceil", "floor", "ceil"):
     case("Resize", 11, NEW, [img, None, Init(np.float32([1, 1, 0.6, 1.7]))],
@@ -309,7 +309,7 @@ case("Resize", 18, NEW, [img, None, None, i64(3, 7)],
 case("Resize", 18, NEW, [img, None, None, i64(3, 7)],
      {"axes": [2, 3], "keep_aspect_ratio_policy": "not_smaller", "mode": "nearest"})
 case("Resize", 18, NEW, [img, None, Init(np.float32([2, 3]))], {"axes": [-2, -1]},
-     lambda v, s: v.repeat(2, 2).repeat(3, 3))
+     lambda v, r, s: v.repeat(2, 2).repeat(3, 3))
 case("Resize", 19, NEW, [img, None, Init(np.float32([1, 1, 0.6, 1.7]))],
      {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"})
 grid = (f(1, 3, 4, 2) * 0.7).astype(np.float32)
@@ -343,16 +343,22 @@ for first, last, more in ((10, 10, {}), (16, NEW, {}),
                           (16, NEW, {"coordinate_transformation_mode": "output_half_pixel"})):
     case("RoiAlign", first, last, [img, rois, np.array([0, 0])],
          {"output_height": 3, "output_width": 2, "sampling_ratio": 2, "spatial_scale": 0.8, **more})
-    case("RoiAlign", first, last, [img, rois, np.array([0, 0])],
-         {"output_height": 3, "output_width": 2, "sampling_ratio": 2, "mode": "max", **more},
-         "onnxruntime")
+    k = {"output_height": 3, "output_width": 2, "sampling_ratio": 2, "mode": "max", **more}
+    case("RoiAlign", first, last, [img, rois, np.array([0, 0])], k,
+         lambda *v, k=k, at=min(first, 16): run_node("RoiAlign", at, v, k))
     case("RoiAlign", first, last, [img, Init(rois), np.array([0, 0])],
          {"output_height": 2, "output_width": 2, **more})
-case("MaxRoiPool", 1, NEW, [f(2, 3, 8, 9), Init(np.float32([[0, 0, 0, 7, 5], [1, 2, 1, 6, 6]]))],
-     {"pooled_shape": [2, 3], "spatial_scale": 1.0}, "onnxruntime")
-case("MaxRoiPool", 1, NEW, [f(2, 3, 8, 9),
-                            Init(np.float32([[0, 0, 0, 14, 10], [1, 4, 2, 12, 12]]))],
-     {"pooled_shape": [2, 3], "spatial_scale": 0.5}, "onnxruntime")
+for scale, places in ((1.0, [[0, 0, 0, 7, 5], [1, 2, 1, 6, 6]]),
+                      (0.5, [[0, 0, 0, 14, 10], [1, 4, 2, 12, 12]])):
+    k = {"pooled_shape": [2, 3], "spatial_scale": scale}
+    case("MaxRoiPool", 1, NEW, [f(2, 3, 8, 9), Init(np.float32(places))], k,
+         lambda x, r, k=k: run_node("MaxRoiPool", 7, [x, r], k))
+deform = [f(1, 4, 5, 6), f(6, 2, 3, 2), f(1, 24, 3, 5), f(6), pos(1, 12, 3, 5)]
+case("DeformConv", 19, NEW, deform, {"group": 2, "offset_group": 2, "kernel_shape": [3, 2]})
+case("DeformConv", 19, NEW, deform[:2] + [f(1, 12, 3, 7)],
+     {"group": 2, "strides": [2, 1], "pads": [1, 0, 1, 2], "dilations": [1, 1]})
+case("DeformConv", 19, NEW, deform[:2] + [f(1, 12, 1, 4)],
+     {"group": 2, "dilations": [2, 2]})
 for mode, axis in (("linear", -2), ("circular", 2), ("linear", 1)):
     case("TensorScatter", 24, NEW, [f(2, 4, 4, 3), f(*{1: (2, 2, 4, 3)}.get(axis, (2, 4, 2, 3))),
                                     np.array([1, 2 if mode == "linear" else 3])],

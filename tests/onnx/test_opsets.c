@@ -334,6 +334,23 @@ static void what_would_be_ignored_is_refused(void **state)
     }
 }
 
+/* How many keys there are is less than how many there are in all: random ones are drawn so. */
+static void lengths_are_bounded(void **state)
+{
+    static const Case c = { "com.microsoft::GroupQueryAttention", 1,
+                            "f32 1 1 8; f32 1 1 4; f32 1 1 4; f32 1 2 4 2; f32 1 2 4 2; i32 1; "
+                            "i32 = 3", "num_heads=4 kv_num_heads=2", 0, NULL };
+    (void)state;
+    char args[400];
+    Bytes model = model_of(&c, args);
+    Loaded file = load_bytes(&model);
+    assert_non_null(file.unit);
+    const Graph *g = file.unit->entries.at[0].graph;
+    assert_int_equal(g->inputs.n, 6);
+    assert_int_equal(g->inputs.at[5].bound, 3);
+    compiler_free(file.cx);
+}
+
 /* In training a part of the elements is dropped, and the mask says which. */
 static void dropout_drops_what_its_mask_says(void **state)
 {
@@ -366,6 +383,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nodes_mean_what_their_opset_says),
         cmocka_unit_test(what_would_be_ignored_is_refused),
+        cmocka_unit_test(lengths_are_bounded),
         cmocka_unit_test(dropout_drops_what_its_mask_says),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
