@@ -20,7 +20,7 @@ typedef struct {
 static const struct {
     const char *op, *domain;
     uint32_t n;
-    int64_t in[9][6]; /* rank and dims; rank -1: absent */
+    int64_t in[18][6]; /* rank and dims; rank -1: absent */
     Attribute attrs[5];
     const char *said; /* of x0, x1, .. */
     const char *types; /* of each input: u8, i8, i32 (w; m: 0 or 1; n: below 3), a scale (s) */
