@@ -3,7 +3,7 @@
  * A template is an expression with holes: {0} is an input, {alpha:1.0} an attribute and what it is
  * where it is absent. Braces of the language do not occur in expressions. */
 #include "frontend/name.h"
-#include "frontend/onnx/import.h"
+#include "frontend/onnx/map.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -376,6 +376,8 @@ static const char *hole_text(OnnxNode *q, const char *hole, size_t n)
     char *name = arena_strndup(q->im->a, hole, n), *colon = strchr(name, ':');
     if (isdigit((unsigned char)*name))
         return node_arg(q, (uint32_t)strtoul(name, NULL, 10));
+    if (!strcmp(name, "old"))
+        return onnx_operand(q);
     if (colon)
         *colon = 0;
     const char *text = attribute_text(q, name, colon ? colon + 1 : NULL);

@@ -33,58 +33,6 @@ const char *onnx_operand(OnnxNode *q)
     return text_printf(q, "reshape(%s, %s)", b, text_dims(q, &to));
 }
 
-/* Sums, comparisons and the like of before opset 7. */
-static bool pair(OnnxNode *q, const char *before, const char *between, const char *after)
-{
-    const char *a = node_arg(q, 0), *b = onnx_operand(q);
-    return a && b && node_let(q, 0, "%s%s%s%s%s", before, a, between, b, after);
-}
-
-bool map_old_add(OnnxNode *q)
-{
-    return pair(q, "", " + ", "");
-}
-
-bool map_old_sub(OnnxNode *q)
-{
-    return pair(q, "", " - ", "");
-}
-
-bool map_old_mul(OnnxNode *q)
-{
-    return pair(q, "", "*", "");
-}
-
-bool map_old_equal(OnnxNode *q)
-{
-    return pair(q, "", " == ", "");
-}
-
-bool map_old_less(OnnxNode *q)
-{
-    return pair(q, "", " < ", "");
-}
-
-bool map_old_greater(OnnxNode *q)
-{
-    return pair(q, "", " > ", "");
-}
-
-bool map_old_and(OnnxNode *q)
-{
-    return pair(q, "", " and ", "");
-}
-
-bool map_old_or(OnnxNode *q)
-{
-    return pair(q, "", " or ", "");
-}
-
-bool map_old_xor(OnnxNode *q)
-{
-    return pair(q, "xor(", ", ", ")");
-}
-
 /* PRelu: one slope, or one for each channel. */
 bool map_old_prelu(OnnxNode *q)
 {
