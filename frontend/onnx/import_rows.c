@@ -73,11 +73,23 @@ bool import_turned(OnnxNode *q)
     return node_pins_batch(q);
 }
 
-/* [T, B, ..] with the first two axes as one. */
-static bool is_merge(const Shape *x, const Shape *to)
+/* [T, B, ..] becomes [T*B, ..]: the first two axes are one. Of [T, B*H, ..], heads beside the
+ * batch, H goes to the rest of its row: *out_parts is [T, B, H, ..]. */
+static bool is_merge(const Shape *x, const Shape *to, Shape *out_parts)
 {
-    return x->rank >= 2 && to->rank && !x->dim[0].k && x->dim[0].n > 1 && x->dim[1].k &&
-           to->dim[0].k == x->dim[0].n * x->dim[1].k;
+    *out_parts = *x;
+    if (x->rank < 2 || !to->rank || x->dim[0].k || x->dim[0].n < 2 || !x->dim[1].k)
+        return false;
+    int64_t turn = x->dim[0].n, batches = to->dim[0].k / turn, all = x->dim[1].k;
+    if (!batches || to->dim[0].k % turn || all % batches || x->rank == MAX_RANK)
+        return false;
+    if (all == batches)
+        return true;
+    for (uint32_t i = out_parts->rank++; i > 2; i--)
+        out_parts->dim[i] = x->dim[i - 1];
+    out_parts->dim[1] = (Dim){ x->dim[1].n / all * batches, batches };
+    out_parts->dim[2] = dim_of(all / batches);
+    return true;
 }
 
 static const char *turn_axes(OnnxNode *q, const char *x, uint32_t rank)
@@ -112,8 +124,11 @@ bool onnx_reshape_rows(OnnxNode *q, const Shape *to)
         q->turn = v->turned; /* each row in itself */
     else if (v->turned)
         return split_rows(q, x, v->turned, to);
-    if (!is_merge(s, to))
+    Shape parts;
+    if (!is_merge(s, to, &parts))
         return onnx_reshape_to(q, 0, x, to);
     q->turn = s->dim[0].n;
-    return onnx_reshape_to(q, 0, turn_axes(q, x, s->rank), to);
+    if (parts.rank > s->rank)
+        x = text_printf(q, "reshape(%s, %s)", x, text_dims(q, &parts));
+    return onnx_reshape_to(q, 0, turn_axes(q, x, parts.rank), to);
 }
