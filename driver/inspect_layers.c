@@ -3,6 +3,7 @@
  * what follows from an input is the layer's result: the product, then the sum with the bias. */
 #include "driver/inspect_layers.h"
 
+#include "frontend/name.h"
 #include "ir/op.h"
 
 #include <string.h>
@@ -13,6 +14,7 @@ typedef struct {
     Unit *u;
     const Graph *g;
     ModelLayers *out;
+    NameMap names;     /* of layers, to their numbers */
     int32_t *layer_of; /* by tensor */
     int32_t *owner;    /* by node: a layer's alone, NOBODY (constants), SEVERAL */
     uint8_t *input;    /* by node: follows from an input */
@@ -22,13 +24,12 @@ static int32_t layer_of(Walk *w, const Tensor *t)
 {
     const char *dot = strrchr(t->name, '.');
     size_t n = dot ? (size_t)(dot - t->name) : strlen(t->name);
-    for (uint32_t i = w->out->layers.n; i-- > 0;) {
-        const char *name = w->out->layers.at[i].name;
-        if (strlen(name) == n && !memcmp(name, t->name, n))
-            return (int32_t)i;
-    }
-    ModelLayer layer = { .name = arena_strndup(w->u->arena, t->name, n) };
-    vec_push(w->u->arena, &w->out->layers, layer);
+    const char *name = name_intern(w->u->cx, t->name, n);
+    int64_t known = name_map_get(&w->names, name);
+    if (known >= 0)
+        return (int32_t)known;
+    name_map_put(w->u->arena, &w->names, name, w->out->layers.n);
+    vec_push(w->u->arena, &w->out->layers, (ModelLayer){ .name = name });
     return (int32_t)w->out->layers.n - 1;
 }
 
@@ -117,9 +118,12 @@ static ModelLayers entry_layers(Unit *u, const Entry *e)
     ModelLayers all = { .entry = e->name };
     const Graph *g = e->graph;
     uint8_t *live = graph_live(u->arena, g);
-    Walk w = { u, g, &all, arena_new_array(u->arena, int32_t, u->tensors.n + 1),
-               arena_new_array(u->arena, int32_t, g->nodes.n + 1),
-               arena_new_array(u->arena, uint8_t, g->nodes.n + 1) };
+    Walk w = { .u = u,
+               .g = g,
+               .out = &all,
+               .layer_of = arena_new_array(u->arena, int32_t, u->tensors.n + 1),
+               .owner = arena_new_array(u->arena, int32_t, g->nodes.n + 1),
+               .input = arena_new_array(u->arena, uint8_t, g->nodes.n + 1) };
     for (uint32_t i = 0; i < u->tensors.n; i++)
         w.layer_of[i] = NOBODY;
     for (NodeId id = 0; id < g->nodes.n; id++)

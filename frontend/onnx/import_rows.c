@@ -36,7 +36,7 @@ static bool keeps_rows(OnnxNode *q)
 /* Whether an input beside those rows is the same for each of them. */
 static bool is_shared(const Shape *s, uint32_t rank)
 {
-    return s->rank < rank || (s->dim[0].n == 1 && !s->dim[0].k);
+    return s->rank < rank || (s->rank == rank && s->dim[0].n == 1 && !s->dim[0].k);
 }
 
 /* T of the inputs that are turned; 0 where none is; -1: they do not fit one another. */
@@ -54,9 +54,12 @@ static int64_t turned_inputs(OnnxNode *q)
         rank = node_shape(q, i)->rank;
     }
     bool product = !strcmp(q->proto->op_type, "MatMul") || !strcmp(q->proto->op_type, "Gemm");
-    for (uint32_t i = product ? 2 : 0; turn && i < node_inputs(q); i++)
-        if (node_has(q, i) && !node_value(q, i)->turned && !is_shared(node_shape(q, i), rank))
+    for (uint32_t i = 0; turn && i < node_inputs(q); i++) {
+        bool weight = product && i == 1;
+        if (!weight && node_has(q, i) && !node_value(q, i)->turned &&
+            !is_shared(node_shape(q, i), rank))
             return -1;
+    }
     return turn;
 }
 

@@ -66,6 +66,9 @@ static const struct {
       "Transpose x perm=1,0,2,3, > t\nReshape t 3,-1,2, > h\nShape h > s\nGather s 1 > m\n"
       "Div m 2 > b\nMul b 3 > n\nUnsqueeze n 0, > u\nConcat u -1, axis=0 > to\n"
       "Reshape h to > r\nRelu r > q\nReshape q 3,-1,4, > y\n" },
+    { "rows of two orders", { 3, 4 }, 2, true,
+      "Reshape x -1,4, > a\nTranspose x perm=1,0,2, > t\nReshape t -1,4, > r\n"
+      "ConstantOfShape 4,4, > z\nEyeLike z > w\nGemm a w r > g\nReshape g 3,-1,4, > y\n" },
     { "rows mixed", { 3, 4 }, 2, true,
       "Transpose x perm=1,0,2, > t\nReshape t -1,4, > r\nCumSum r 0 > q\n"
       "Reshape q 3,-1,4, > y\n" },
