@@ -51,35 +51,33 @@ static Dim rows(const Call *c, uint32_t inner)
     return d;
 }
 
-/* bufs: x, values, indices i64. args: dtype, n, descending. */
-static void call_sort(Call *c)
+/* What both ways to order the last axis take: x, as many values as `like` has, the indices. */
+static void push_order(Call *c, NodeId like)
 {
     const Graph *g = c->f->g;
     NodeId x = graph_operand(g, c->node, 0);
     const Shape *s = graph_shape(g, x);
     c->d->rows = rows(c, 1);
     push_buffer(c, operand_buffer(c, 0));
-    push_buffer(c, fuse_scratch(c->f, graph_dtype(g, x), elements(c, x), 0));
+    push_buffer(c, fuse_scratch(c->f, graph_dtype(g, x), elements(c, like), 0));
     push_buffer(c, c->to);
     push_arg(c, graph_dtype(g, x));
     push_arg(c, s->dim[s->rank - 1].n);
-    push_arg(c, graph_attr(g, c->node, "descending")->i);
+}
+
+/* bufs: x, values, indices i64. args: dtype, n, descending. */
+static void call_sort(Call *c)
+{
+    push_order(c, graph_operand(c->f->g, c->node, 0));
+    push_arg(c, graph_attr(c->f->g, c->node, "descending")->i);
 }
 
 /* bufs: x, values, indices i64. args: dtype, n, k, smallest. */
 static void call_top_k(Call *c)
 {
-    const Graph *g = c->f->g;
-    NodeId x = graph_operand(g, c->node, 0);
-    const Shape *s = graph_shape(g, x);
-    c->d->rows = rows(c, 1);
-    push_buffer(c, operand_buffer(c, 0));
-    push_buffer(c, fuse_scratch(c->f, graph_dtype(g, x), elements(c, c->node), 0));
-    push_buffer(c, c->to);
-    push_arg(c, graph_dtype(g, x));
-    push_arg(c, s->dim[s->rank - 1].n);
-    push_arg(c, graph_attr(g, c->node, "k")->i);
-    push_arg(c, !graph_attr(g, c->node, "descending")->i);
+    push_order(c, c->node);
+    push_arg(c, graph_attr(c->f->g, c->node, "k")->i);
+    push_arg(c, !graph_attr(c->f->g, c->node, "descending")->i);
 }
 
 /* bufs: a, b, x, scratch like a. args: dtype, n, m, transposed. */

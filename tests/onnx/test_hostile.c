@@ -1,11 +1,10 @@
 /* test_hostile.c: damaged and hostile ONNX files: refused with an error of exit code 3 or 4, or
  * read; within bounds of time and memory in either case. Files are made here; tests/onnx/corpus
  * holds what the fuzzer found worth keeping. */
-#include "tests/onnx/wire_build.h"
+#include "tests/onnx/corpus.h"
 
 #include "frontend/onnx/wire.h"
 
-#include <dirent.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -531,31 +530,16 @@ static void test_odd_names(void **state)
 
 /* ---- what was found ---- */
 
-static int is_file(const struct dirent *e)
+static void try_found(const char *name, const Bytes *b)
 {
-    return *e->d_name != '.';
+    (void)name;
+    try_bytes(b->at, b->n);
 }
 
 static void test_corpus(void **state)
 {
     (void)state;
-    static const char folder[] = DLCC_SOURCE_DIR "/tests/onnx/corpus";
-    struct dirent **names;
-    int n = scandir(folder, &names, is_file, alphasort);
-    assert_true(n > 0);
-    for (int i = 0; i < n; i++) {
-        char path[512];
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]->d_name);
-        FILE *f = fopen(path, "rb");
-        assert_non_null(f);
-        uint8_t *bytes = malloc(1 << 16);
-        size_t size = fread(bytes, 1, 1 << 16, f);
-        fclose(f);
-        try_bytes(bytes, size);
-        free(bytes);
-        free(names[i]);
-    }
-    free(names);
+    corpus_each(try_found);
 }
 
 int main(void)
